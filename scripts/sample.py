@@ -1,0 +1,59 @@
+"""Draws images from a run: samples.png, samples.npz, process.png and process.gif.
+
+python scripts/sample.py --workdir=runs/digits_ddpm --n=100 --label=3
+"""
+
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from trilemma import cli
+
+WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
+OUT = flags.DEFINE_string('out', '', 'Directory to write to; default the workdir.')
+STEP = flags.DEFINE_integer('step', -1, 'Checkpoint; default the newest that is whole.')
+N = flags.DEFINE_integer('n', 100, 'Number of images.', lower_bound=1)
+BATCH = flags.DEFINE_integer('batch', 100, 'Images drawn at once.', lower_bound=1)
+LABEL = flags.DEFINE_string('label', '', "Class name or number, or 'none'; default all in turn.")
+SAMPLER = flags.DEFINE_string('sampler', '', "Default the run's config.sample.sampler.")
+STEPS = flags.DEFINE_integer('steps', -1, "Sampler steps; default the run's, 0 for all.")
+SEED = flags.DEFINE_integer('seed', 0, 'Image i depends on (seed, i) only.', lower_bound=0)
+WEIGHTS = flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running mean or last parameters.')
+FRAMES = 12  # states in the process pictures
+
+
+def main(stop):
+  from trilemma import plots
+  from trilemma.draw import labels_for, make_draw
+  from trilemma.run import open_checkpoint
+
+  changes = {}
+  if SAMPLER.value:
+    changes['sampler'] = SAMPLER.value
+  if STEPS.value >= 0:
+    changes['steps'] = STEPS.value
+  run = open_checkpoint(WORKDIR.value, STEP.value, changes)
+  spec, conditional = run.spec, run.config.model.conditional
+  labels = labels_for(N.value, LABEL.value, spec, conditional)
+  params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
+  out = Path(OUT.value or WORKDIR.value)
+  out.mkdir(parents=True, exist_ok=True)
+
+  draw = make_draw(run.model, spec, min(BATCH.value, N.value))
+  images = draw(params, SEED.value, labels, stop=stop)
+  columns = plots.columns_for(N.value, spec.classes if conditional and not LABEL.value else ())
+  plots.save_png(out / 'samples.png', plots.tile(images, columns, spec.levels))
+  np.savez(out / 'samples.npz', arr_0=images, label=labels)
+
+  few = min(N.value, 10)
+  _, states = make_draw(run.model, spec, few)(params, SEED.value, labels[:few], FRAMES, stop)
+  plots.save_process(out, states, spec.levels)
+  print(
+    f'step {int(run.state.step)}, {WEIGHTS.value} weights, seed {SEED.value}: {N.value} images in '
+    f'{out}/samples.png and samples.npz, their making in process.png and process.gif'
+  )
+
+
+if __name__ == '__main__':
+  cli.run(main, required=('workdir',))

@@ -1,0 +1,32 @@
+"""Trains one experiment, or goes on with it: the same command resumes.
+
+python scripts/train.py --config=configs/digits_ddpm.py --workdir=runs/digits_ddpm
+"""
+
+from absl import flags
+
+from trilemma import cli
+
+CONFIG = cli.define_config()
+WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
+DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Check everything, say what would run, and stop.')
+ALLOW = flags.DEFINE_list(
+  'allow_config_change', [], 'Keys that may differ from those the workdir was made with.'
+)
+
+
+def main(stop):
+  import jax
+
+  from trilemma.train import describe, set_up, train
+
+  config, data_dir = CONFIG.value, cli.DATA_DIR.value
+  if DRY_RUN.value:
+    print(describe(config, set_up(config, data_dir), WORKDIR.value, jax.devices()))
+    return
+  train(config, WORKDIR.value, data_dir, stop, allowed=ALLOW.value)
+  print(f'done. Next: python scripts/sample.py --workdir={WORKDIR.value}')
+
+
+if __name__ == '__main__':
+  cli.run(main, required=('config', 'workdir'))

@@ -1,0 +1,64 @@
+"""What every script does around its main: flags, errors as one line, exit codes, the caches."""
+
+import os
+import sys
+import warnings
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from trilemma.data import cache_dir
+from trilemma.exits import RunError, Stop, UserError
+
+DATA_DIR = flags.DEFINE_string('data_dir', '', 'TFDS directory; default TFDS_DATA_DIR.')
+
+
+def define_config():
+  """The --config=configs/x.py[:tiny] flag; every --config.a.b=value overrides one key."""
+  return config_flags.DEFINE_config_file('config', None, 'Experiment: configs/x.py[:tiny].')
+
+
+def _parse(argv):
+  # config_flags imports the file by path, and experiments import their base as configs.base
+  sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+  try:
+    return flags.FLAGS(argv)
+  except FileNotFoundError as e:
+    _fail(UserError(f'no such configuration: {e.filename}'))
+  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
+    _fail(UserError(' '.join(str(e).split())))
+
+
+def _fail(error):
+  print(f'{"preempted" if error.code == 75 else "error"}: {error}', file=sys.stderr)
+  sys.exit(error.code)
+
+
+def run(main, required=()):
+  """Calls main(stop) after parsing flags; a RunError becomes one line and its exit code.
+
+  `required` names the flags that must be given.
+  """
+
+  def guarded(argv):
+    try:
+      if argv[1:]:
+        raise UserError(f'unknown arguments: {" ".join(argv[1:])}')
+      for name in required:
+        if not flags.FLAGS[name].value:
+          raise UserError(f'--{name} is needed; --help lists all flags')
+      _quiet()
+      jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'xla'))
+      jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+      main(Stop().install())
+    except RunError as e:
+      _fail(e)
+
+  app.run(guarded, flags_parser=_parse)
+
+
+def _quiet():
+  """Libraries' own logs at warning level; the scripts print what a user needs."""
+  logging.set_verbosity(logging.ERROR)
+  warnings.filterwarnings('ignore', category=UserWarning, module='orbax')

@@ -1,0 +1,274 @@
+"""Data sets as uint8 arrays, and batch_at: which rows make the batch of a step.
+
+`image` holds levels 0..levels-1 as uint8 [N,H,W,C]; nothing is scaled here. A decoded split is
+cached as one .npy file, which is memory-mapped, so a folder may be larger than memory. No network
+is touched: scripts/download.py is the only code that downloads.
+"""
+
+import functools
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from trilemma.exits import UserError, choose
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
+
+
+class Spec(NamedTuple):
+  """What a model must know of its data. shape is (H, W, C); classes are names, () for none."""
+
+  name: str
+  shape: tuple[int, int, int]
+  levels: int  # of the image that the model sees
+  stored_levels: int  # of Data.image; differs from levels only when pixels are binarised
+  classes: tuple[str, ...]
+
+
+class Data(NamedTuple):
+  """One split: image u8[N,H,W,C], label i32[N], and a sha256 over both."""
+
+  spec: Spec
+  split: str
+  image: np.ndarray
+  label: np.ndarray
+  sha256: str
+
+  def fingerprint(self):
+    """What a checkpoint keeps of its data, JSON-ready."""
+    return {
+      'name': self.spec.name, 'split': self.split, 'n': len(self.image), 'sha256': self.sha256,
+    }  # fmt: skip
+
+
+CIFAR10_CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer']
+CIFAR10_CLASSES += ['dog', 'frog', 'horse', 'ship', 'truck']
+DIGIT_CLASSES = [str(n) for n in range(10)]
+# name: shape, levels, classes. What a folder holds is known once it is read.
+FIXED = {
+  'digits': ((8, 8, 1), 17, DIGIT_CLASSES),
+  'mnist': ((28, 28, 1), 256, DIGIT_CLASSES),
+  'cifar10': ((32, 32, 3), 256, CIFAR10_CLASSES),
+  'swirl': ((1, 1, 2), 256, []),
+}
+
+
+def cache_dir():
+  """Where decoded data and compiled programs are kept: TRILEMMA_CACHE or ~/.cache/trilemma."""
+  return Path(os.environ.get('TRILEMMA_CACHE') or Path.home() / '.cache' / 'trilemma')
+
+
+def data_dir(flag=''):
+  """The TFDS directory: the flag, else TFDS_DATA_DIR, else TFDS's own default."""
+  return Path(flag or os.environ.get('TFDS_DATA_DIR') or Path.home() / 'tensorflow_datasets')
+
+
+def _digits(split, directory, resolution):
+  from sklearn.datasets import load_digits
+
+  del directory, resolution
+  images, labels = load_digits(return_X_y=True)
+  held_out = np.arange(len(labels)) % 6 == 5  # every sixth image is the test split
+  keep = held_out if split == 'test' else ~held_out
+  return images[keep].reshape(-1, 8, 8, 1).astype(np.uint8), labels[keep]
+
+
+def _swirl(split, directory, resolution):
+  """Kingma et al.'s 2-D swirl, 1024 points (algorithms of the VDM colab); test is a new draw."""
+  del directory, resolution
+  random = np.random.RandomState(0 if split == 'train' else 1)
+  theta = np.sqrt(random.rand(1024)) * 3 * np.pi
+  radius = 2 * theta + np.pi
+  points = np.stack([np.cos(theta) * radius, np.sin(theta) * radius], -1)
+  points = points + 0.25 * random.randn(1024, 2)
+  return np.uint8(4 * (points + 30)).reshape(-1, 1, 1, 2), np.zeros(1024)
+
+
+def _tfds(name, split, directory, resolution):
+  del resolution
+  if split not in ('train', 'test'):
+    raise UserError(f'{name} has no split {split!r}: choose train or test')
+  cached = cache_dir() / f'{name}-{split}'
+
+  def decode():
+    if not list((directory / name).glob('*/dataset_info.json')):
+      raise UserError(
+        f'{name} is not in {directory}: run python scripts/download.py {name} '
+        f'--data_dir={directory}, or name the directory that has it with --data_dir or '
+        'TFDS_DATA_DIR'
+      )
+    import tensorflow_datasets as tfds
+
+    source = tfds.data_source(name, split=split, data_dir=directory, download=False, try_gcs=False)
+    rows = [source[i] for i in tqdm(range(len(source)), f'decoding {name} {split}', disable=None)]
+    return np.stack([row['image'] for row in rows]), np.array([row['label'] for row in rows])
+
+  return _cached(cached, decode)
+
+
+def _folder(path, split, resolution):
+  """Images below `path`; with sub-directories these are the classes. Every tenth is the test."""
+  root = Path(path).expanduser()
+  files = sorted(p for p in root.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
+  if not files:
+    raise UserError(f'no images ({", ".join(IMAGE_SUFFIXES)}) under {root}')
+  classes = sorted({p.relative_to(root).parts[0] for p in files if p.parent != root})
+  if classes and any(p.parent == root for p in files):
+    raise UserError(f'{root} has images both beside and inside sub-directories: use one or other')
+  facts = [(str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+  key = hashlib.sha256(repr((facts, resolution)).encode()).hexdigest()[:16]
+
+  def read(file):
+    try:
+      image = Image.open(file).convert('RGB')
+    except (UnidentifiedImageError, OSError) as e:
+      raise UserError(f'cannot read {file}: {e}') from e
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+  def decode():
+    if not resolution:
+      raise UserError('a folder needs its size: --config.data.resolution=32')
+    image = np.empty((len(files), resolution, resolution, 3), np.uint8)
+    for n, file in enumerate(tqdm(files, f'decoding {root.name}', disable=None)):
+      image[n] = _resize(read(file)[None], resolution, 256)[0]
+    label = [classes.index(p.relative_to(root).parts[0]) if classes else 0 for p in files]
+    return image, np.array(label)
+
+  image, label = _cached(cache_dir() / f'folder-{key}', decode)
+  held_out = np.arange(len(files)) % 10 == 9
+  keep = np.flatnonzero(held_out if split == 'test' else ~held_out)
+  return image, label, keep, classes
+
+
+def _cached(path, decode):
+  """decode()'s (image, label), read from or kept in the directory `path`."""
+  image_file, label_file = path / 'image.npy', path / 'label.npy'
+  try:
+    return np.load(image_file, mmap_mode='r'), np.load(label_file)
+  except (OSError, ValueError, EOFError):
+    pass
+  image, label = decode()
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+      for file, array in ((image_file, image), (label_file, label)):
+        np.save(Path(temporary) / file.name, array)
+      path.mkdir(exist_ok=True)
+      for file in (image_file, label_file):
+        os.replace(Path(temporary) / file.name, file)
+  except OSError as e:
+    print(f'note: cannot cache decoded images in {path} ({e}); going on without')
+  return image, label
+
+
+def _resize(image, side, levels):
+  """Antialiased resize of u8[N,H,W,C] to side x side, rounded back to its levels."""
+
+  def channel(plane):
+    plane = Image.fromarray(plane.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
+    return np.clip(np.round(np.asarray(plane)), 0, levels - 1).astype(np.uint8)
+
+  planes = np.moveaxis(image, -1, 1).reshape(-1, *image.shape[1:3])
+  planes = np.stack([channel(p) for p in planes]).reshape(len(image), -1, side, side)
+  return np.moveaxis(planes, 1, -1)
+
+
+def _choose_classes(names, wanted):
+  """Class numbers for 'cats+frogs' (plural or singular), in that order."""
+  chosen = []
+  for word in wanted.split('+'):
+    name = word if word in names else word.removesuffix('s')
+    if name not in names:
+      raise UserError(f'config.data.classes: no class {word!r}: choose from {", ".join(names)}')
+    chosen.append(list(names).index(name))
+  return chosen
+
+
+def known_spec(c):
+  """The Spec of a config section `data` without reading any data, for every set but a folder."""
+  shape, levels, classes = choose('config.data.name', c.name, FIXED)
+  return _spec(c, shape, levels, classes)
+
+
+def _spec(c, shape, levels, classes):
+  if c.classes != 'all':
+    classes = [classes[n] for n in _choose_classes(classes, c.classes)]
+  if c.resolution and shape[:2] != (1, 1):
+    shape = (c.resolution, c.resolution, shape[2])
+  return Spec(c.name, tuple(shape), 2 if c.binarise else levels, levels, tuple(classes))
+
+
+def load(c, split='train', directory=''):
+  """The Data of config section `data`. Raises UserError for missing data or unknown names."""
+  name, directory = c.name, data_dir(directory)
+  if name.startswith('folder:'):
+    image, label, keep, classes = _folder(name.removeprefix('folder:'), split, c.resolution)
+    shape, levels = image.shape[1:], 256
+  else:
+    choose('config.data.name', name, {**FIXED, 'folder:PATH': None})
+    shape, levels, classes = FIXED[name]
+    read = {'digits': _digits, 'swirl': _swirl}.get(name, functools.partial(_tfds, name))
+    image, label = read(split, directory, c.resolution)
+    keep = np.arange(len(image))
+  spec = _spec(c, shape, levels, classes)
+  label = np.asarray(label, np.int32)
+  if c.classes != 'all':
+    chosen = _choose_classes(classes, c.classes)
+    keep = keep[np.isin(label[keep], chosen)]
+    renumber = np.full(len(classes), -1, np.int32)
+    renumber[chosen] = np.arange(len(chosen))
+    label = renumber[label]
+  if len(keep) < len(image):
+    image, label = image[keep], label[keep]
+  if not len(image):
+    raise UserError(f'{name} has no images in its split {split!r} (classes: {c.classes})')
+  if image.shape[1:] != spec.shape:
+    image = _resize(image, c.resolution, levels)
+  digest = hashlib.sha256(np.ascontiguousarray(image))
+  digest.update(np.ascontiguousarray(label))
+  return Data(spec, split, image, label, digest.hexdigest())
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(seed, epoch, n):
+  return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)
+
+
+def rows_at(seed, step, n, batch_size):
+  """Rows i32[batch_size] of n that make the batch of `step`: a pure function of (seed, step).
+
+  Every epoch is a permutation of all n rows; a batch may span the end of one.
+  """
+  first = step * batch_size
+  numbers = np.arange(first, first + batch_size)
+  rows = np.empty(batch_size, np.int32)
+  for epoch in range(first // n, (first + batch_size - 1) // n + 1):
+    inside = numbers // n == epoch
+    rows[inside] = _epoch(seed, epoch, n)[numbers[inside] % n]
+  return rows
+
+
+def view(spec, c, keys, image, train):
+  """The image as the model sees it this time: flipped (in training) and binarised.
+
+  image u8[B,H,W,C] of spec.stored_levels -> u8 of spec.levels; keys key[B]. Binarisation draws
+  each pixel anew from Bernoulli(level / (stored_levels - 1)), in evaluation too.
+  """
+  if c.flip and train:
+    flips = jax.vmap(lambda k: jax.random.bernoulli(jax.random.fold_in(k, 1000)))(keys)
+    image = jnp.where(flips[:, None, None, None], image[:, :, ::-1], image)
+  if c.binarise:
+    chance = image / (spec.stored_levels - 1)
+    draw = lambda k, p: jax.random.bernoulli(jax.random.fold_in(k, 1001), p)
+    image = jax.vmap(draw)(keys, chance).astype(jnp.uint8)
+  return image

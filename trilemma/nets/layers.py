@@ -1,0 +1,138 @@
+"""Layers that every net shares, in the form that XLA runs well on CPU, GPU and TPU.
+
+Sums over batch and space are written as products with a row of ones: XLA:CPU turns the equivalent
+`reduce` into a strided loop that recomputes everything before it (GroupNorm and bias gradients
+were half of a UNet's train step). Values and gradients equal flax's (tests/test_nets.py).
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# Ho et al. 2020: every kernel, except the zero-initialised ones.
+KERNEL_INIT = nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
+ZERO_INIT = nn.initializers.zeros_init()
+ACTIVATIONS = {'swish': nn.swish, 'gelu': lambda x: nn.gelu(x, approximate=False), 'selu': nn.selu}
+
+
+def column_sums(x):
+  """Sums [..., N, C] over N in float32: [..., C]."""
+  ones = jnp.ones((*x.shape[:-2], 1, x.shape[-2]), x.dtype)
+  return jnp.matmul(ones, x, preferred_element_type=jnp.float32)[..., 0, :]
+
+
+@jax.custom_vjp
+def add_bias(x, bias):
+  """x f[..., C] + bias f[C]."""
+  return x + bias
+
+
+def _add_bias_bwd(bias, dy):
+  return dy, column_sums(dy.reshape(-1, dy.shape[-1])).astype(bias.dtype)
+
+
+add_bias.defvjp(lambda x, bias: (x + bias, bias), _add_bias_bwd)
+
+
+@jax.custom_vjp
+def channel_affine(x, a, b):
+  """x f[B,N,C] * a f32[B,C] + b f32[B,C], in x's dtype."""
+  return (x * a[:, None] + b[:, None]).astype(x.dtype)
+
+
+def _channel_affine_bwd(residuals, dy):
+  x, a = residuals
+  dy32 = dy.astype(jnp.float32)
+  return (dy32 * a[:, None]).astype(x.dtype), column_sums(dy32 * x), column_sums(dy32)
+
+
+channel_affine.defvjp(lambda x, a, b: (channel_affine(x, a, b), (x, a)), _channel_affine_bwd)
+
+
+@jax.custom_vjp
+def channel_moments(x):
+  """Sums of x and of x^2 over N for x f[B,N,C], float32: two [B,C]."""
+  x = x.astype(jnp.float32)
+  return column_sums(x), column_sums(x * x)
+
+
+def _channel_moments_bwd(x, ds):
+  ds1, ds2 = ds
+  return ((ds1[:, None] + 2 * x * ds2[:, None]).astype(x.dtype),)
+
+
+channel_moments.defvjp(lambda x: (channel_moments(x), x), _channel_moments_bwd)
+
+
+class GroupNorm(nn.Module):
+  """Group normalisation over [B,H,W,C] with statistics in float32 (eps 1e-6, as TF contrib).
+
+  The number of groups is the largest divisor of C that `groups` is a multiple of, so that narrow
+  nets keep at least one channel in a group.
+  """
+
+  groups: int = 32
+  epsilon: float = 1e-6
+
+  @nn.compact
+  def __call__(self, x):
+    batch, channels = x.shape[0], x.shape[-1]
+    scale = self.param('scale', nn.initializers.ones_init(), (channels,))
+    bias = self.param('bias', nn.initializers.zeros_init(), (channels,))
+    groups = math.gcd(self.groups, channels)
+    flat = x.reshape(batch, -1, channels)
+
+    def over_group(s):  # mean over the group's channels and positions, one value per channel
+      s = s.reshape(batch, groups, -1)
+      mean = s.sum(-1, keepdims=True) / (s.shape[-1] * flat.shape[1])
+      return jnp.broadcast_to(mean, s.shape).reshape(batch, channels)
+
+    s1, s2 = channel_moments(flat)
+    mean = over_group(s1)
+    variance = jnp.maximum(over_group(s2) - mean * mean, 0.0)
+    a = scale * lax.rsqrt(variance + self.epsilon)
+    return channel_affine(flat, a, bias - mean * a).reshape(x.shape)
+
+
+class Conv(nn.Module):
+  """A square 'SAME' convolution with bias on [B,H,W,C]; float32 parameters, `dtype` compute."""
+
+  features: int
+  kernel: int = 3
+  stride: int = 1
+  kernel_init: Callable = KERNEL_INIT
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+    kernel = self.param('kernel', self.kernel_init, shape)
+    bias = self.param('bias', nn.initializers.zeros_init(), (self.features,))
+    x, kernel, bias = (v.astype(self.dtype) for v in (x, kernel, bias))
+    if self.kernel == 1 and self.stride == 1:
+      return add_bias(x @ kernel[0, 0], bias)
+    y = lax.conv_general_dilated(
+      x, kernel, (self.stride,) * 2, 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+    return add_bias(y, bias)
+
+
+def upsample(x):
+  """Nearest-neighbour x2: [B,H,W,C] -> [B,2H,2W,C] (a gradient 30 times faster than resize's)."""
+  b, h, w, c = x.shape
+  return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
+
+
+def sinusoid(t, dim, max_period=10_000.0):
+  """Ho et al.'s embedding of t f32[B] in [0, 1], read as 1000 t: f32[B, dim], sine first.
+
+  Always float32: bfloat16 cannot tell timesteps above 256 apart.
+  """
+  half = dim // 2
+  frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=jnp.float32) / (half - 1))
+  angles = 1000.0 * t.astype(jnp.float32)[:, None] * frequencies
+  return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)

@@ -1,0 +1,101 @@
+"""The UNet of DDPM (Ho et al. 2020, appendix B)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from trilemma.nets.layers import KERNEL_INIT, ZERO_INIT, Conv, GroupNorm, sinusoid, upsample
+
+
+class ResBlock(nn.Module):
+  """norm-swish-conv, + time, norm-swish-dropout-conv, + (projected) input."""
+
+  features: int
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x, embedding, train):
+    h = Conv(self.features, dtype=self.dtype)(nn.swish(GroupNorm()(x)))
+    time = nn.Dense(self.features, kernel_init=KERNEL_INIT, dtype=self.dtype)(nn.swish(embedding))
+    h = nn.swish(GroupNorm()(h + time[:, None, None]))
+    h = nn.Dropout(self.dropout, deterministic=not train)(h)
+    h = Conv(self.features, kernel_init=ZERO_INIT, dtype=self.dtype)(h)
+    if x.shape[-1] != self.features:
+      x = Conv(self.features, kernel=1, dtype=self.dtype, name='shortcut')(x)
+    return x + h
+
+
+class Attention(nn.Module):
+  """Self-attention over positions, zero-initialised output, added to its input."""
+
+  heads: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    b, h, w, c = x.shape
+    y = GroupNorm()(x).reshape(b, h * w, c)
+    split = (b, h * w, self.heads, c // self.heads)
+    q, k, v = (
+      nn.Dense(c, kernel_init=KERNEL_INIT, dtype=self.dtype, name=name)(y).reshape(split)
+      for name in ('query', 'key', 'value')
+    )
+    y = jax.nn.dot_product_attention(q, k, v).reshape(b, h, w, c)
+    return x + nn.Dense(c, kernel_init=ZERO_INIT, dtype=self.dtype, name='out')(y)
+
+
+class UNet(nn.Module):
+  """net(z f32[B,H,W,C], t f32[B], label i32[B], train) -> f32[B,H,W,out_channels].
+
+  t in [0, 1] is the noise level that the family conditions on. H and W must divide by
+  2^(len(multipliers) - 1). With num_classes > 0 the label num_classes means 'no label'.
+  """
+
+  out_channels: int
+  channels: int = 128
+  multipliers: tuple[int, ...] = (1, 2, 2, 2)
+  blocks: int = 2
+  attention: tuple[int, ...] = (16,)  # the resolutions that have it; the middle always has
+  middle_attention: bool = True
+  heads: int = 1
+  dropout: float = 0.1
+  num_classes: int = 0
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, z, t, label, train):
+    def block(x, features):
+      x = ResBlock(features, self.dropout, self.dtype)(x, embedding, train)
+      return Attention(self.heads, self.dtype)(x) if x.shape[1] in self.attention else x
+
+    width = 4 * self.channels
+    embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(sinusoid(t, self.channels))
+    embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(nn.swish(embedding))
+    if self.num_classes:
+      embedding += nn.Embed(self.num_classes + 1, width, name='label')(label)
+
+    x = Conv(self.channels, dtype=self.dtype)(z)
+    skips = [x]
+    last = len(self.multipliers) - 1
+    for level, multiplier in enumerate(self.multipliers):
+      for _ in range(self.blocks):
+        x = block(x, self.channels * multiplier)
+        skips.append(x)
+      if level != last:
+        x = Conv(x.shape[-1], stride=2, dtype=self.dtype, name=f'down{level}')(x)
+        skips.append(x)
+
+    x = ResBlock(x.shape[-1], self.dropout, self.dtype)(x, embedding, train)
+    if self.middle_attention:
+      x = Attention(self.heads, self.dtype)(x)
+    x = ResBlock(x.shape[-1], self.dropout, self.dtype)(x, embedding, train)
+
+    for level, multiplier in reversed(list(enumerate(self.multipliers))):
+      for _ in range(self.blocks + 1):
+        x = block(jnp.concatenate([x, skips.pop()], -1), self.channels * multiplier)
+      if level:
+        x = Conv(x.shape[-1], dtype=self.dtype, name=f'up{level}')(upsample(x))
+
+    x = nn.swish(GroupNorm()(x)).astype(jnp.float32)
+    return Conv(self.out_channels, kernel_init=ZERO_INIT)(x)

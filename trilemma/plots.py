@@ -1,0 +1,67 @@
+"""Pictures of samples: PNG grids, strips over time and GIFs."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+
+def to_pixels(images, levels):
+  """u8 levels to u8 0..255."""
+  return np.round(np.asarray(images, np.float32) * (255 / (levels - 1))).astype(np.uint8)
+
+
+def tile(images, columns, levels, side=512):
+  """One u8[H,W,3] picture of images u8[N,h,w,C], row by row, enlarged to about `side` pixels.
+
+  Points (images of shape 1x1x2) become one scatter picture. C other than 1 or 3 shows its mean.
+  """
+  images = to_pixels(images, levels)
+  n, h, w, c = images.shape
+  if (h, w, c) == (1, 1, 2):
+    return _scatter(images[:, 0, 0])
+  if c not in (1, 3):
+    images = images.mean(-1, keepdims=True).astype(np.uint8)
+  rows = math.ceil(n / columns)
+  sheet = np.zeros((rows * columns, h + 1, w + 1, 3), np.uint8)
+  sheet[:n, :h, :w] = images
+  sheet = sheet.reshape(rows, columns, h + 1, w + 1, 3).swapaxes(1, 2)
+  sheet = sheet.reshape(rows * (h + 1), columns * (w + 1), 3)[:-1, :-1]
+  factor = max(1, round(side / sheet.shape[1]))
+  return sheet.repeat(factor, 0).repeat(factor, 1)
+
+
+def _scatter(points, side=256):
+  picture = np.full((side, side, 3), 255, np.uint8)
+  picture[255 - points[:, 1], points[:, 0]] = (31, 119, 180)
+  return picture.repeat(2, 0).repeat(2, 1)
+
+
+def columns_for(n, classes):
+  """Columns of a grid of n images: one per class where images cycle through classes."""
+  return len(classes) if 2 <= len(classes) <= 20 else math.ceil(math.sqrt(n))
+
+
+def save_png(path, picture):
+  """Writes u8[H,W,3] as PNG."""
+  Image.fromarray(picture).save(path)
+
+
+def save_gif(path, pictures, milliseconds=80):
+  """Writes pictures u8[H,W,3] as an endless GIF that rests on its last frame."""
+  frames = [Image.fromarray(p) for p in pictures]
+  durations = [milliseconds] * (len(frames) - 1) + [1500]
+  frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def save_process(directory, states, levels):
+  """process.png (a column per state) and process.gif of states u8[F,N,H,W,C] on the way."""
+  frames, n = states.shape[:2]
+  if states.shape[2:] == (1, 1, 2):
+    columns = [tile(state, 1, levels) for state in states]
+    save_png(directory / 'process.png', np.concatenate(columns, 1))
+  else:
+    by_image = states.swapaxes(0, 1).reshape(n * frames, *states.shape[2:])
+    save_png(directory / 'process.png', tile(by_image, frames, levels, side=768))
+  pictures = [tile(state, columns_for(n, ()), levels, side=256) for state in states]
+  save_gif(directory / 'process.gif', pictures, milliseconds=150)

@@ -1,0 +1,87 @@
+"""A run's directory: who holds it, and which configuration and data it was made with."""
+
+import fcntl
+import json
+import platform
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from ml_collections import ConfigDict
+
+from trilemma.config import differences
+from trilemma.data import Spec
+from trilemma.exits import UserError
+from trilemma.writers import write_json
+
+
+@contextmanager
+def locked(workdir):
+  """Holds the workdir's lock; raises UserError where it cannot be written or another run has it."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = (workdir / 'lock').open('w')
+  except OSError as e:
+    raise UserError(f'cannot write to the workdir {workdir}: {e.strerror}') from e
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      raise UserError(f'another process is training in {workdir}') from None
+    yield
+
+
+def claim(workdir, config, data, allowed=()):
+  """Checks that the workdir is this run's, or makes it so: an empty one gets its config.json.
+
+  Raises UserError where the configuration or the data differ in what must not change, except
+  for the keys in `allowed` ('data' for the data); config.json keeps a list of what was changed.
+  """
+  file = workdir / 'config.json'
+  if not file.exists():
+    found = sorted(p.name for p in workdir.iterdir() if p.name not in ('lock', 'config.json.tmp'))
+    if found:
+      raise UserError(
+        f'{workdir} holds {", ".join(found[:3])} but no config.json, so it is no run of this '
+        'project: choose an empty or new directory'
+      )
+    changes = []
+  else:
+    saved = read(workdir)
+    changed = differences(saved['config'], config)
+    if saved['data'] != data.fingerprint():
+      changed['data'] = saved['data'], data.fingerprint()
+    refused = [f'{k}: {old} -> {new}' for k, (old, new) in changed.items() if k not in allowed]
+    if refused:
+      raise UserError(
+        f'{workdir} was made with another configuration ({"; ".join(refused)}): choose another '
+        f'--workdir, or go on regardless with --allow_config_change={",".join(changed)}'
+      )
+    changes = saved['changes'] + [{k: list(values)} for k, values in changed.items()]
+  write_json(file, {
+    'config': config.to_dict(), 'spec': data.spec._asdict(), 'data': data.fingerprint(),
+    'changes': changes,
+  })  # fmt: skip
+
+
+def read(workdir):
+  """The contents of config.json. Raises UserError where there is none or it is damaged."""
+  try:
+    return json.loads((workdir / 'config.json').read_text())
+  except FileNotFoundError:
+    raise UserError(f'{workdir} is no run: it has no config.json') from None
+  except (OSError, json.JSONDecodeError) as e:
+    raise UserError(f'{workdir / "config.json"} cannot be read: {e}') from e
+
+
+def open_config(workdir):
+  """The (config, spec) of a finished or running workdir."""
+  saved = read(workdir)
+  spec = Spec(**saved['spec'])
+  spec = spec._replace(shape=tuple(spec.shape), classes=tuple(spec.classes))
+  return ConfigDict(saved['config']), spec
+
+
+def versions():
+  """The library versions that a result depends on."""
+  names = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+  return {'python': platform.python_version(), **{name: version(name) for name in names}}
