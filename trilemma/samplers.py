@@ -47,18 +47,19 @@ def walk(step, z, steps, frames=0, tick=None):
 def ancestral(denoise, gammas, z, keys, *, log_variance=None, eta=0.0, frames=0, tick=None):
   """z_s ~ N(posterior mean with x_hat, variance): Ho et al. 2020, algorithm 2.
 
-  log_variance f64[S+1] is that of step j at j, by default the posterior's. The last step adds
-  no noise where its posterior variance is 0.
+  log_variance f64[S+1] is that of step j at j, by default the posterior's. A last step to clean
+  data adds no noise.
   """
   del eta
   g = jnp.asarray(gammas, jnp.float32)
-  variance = np.asarray(posterior(0.0, 0.0, gammas[:-1], gammas[1:])[1])
-  scale = np.sqrt(variance) if log_variance is None else np.exp(0.5 * log_variance[1:])
-  scale = jnp.asarray(np.where(variance > 0, scale, 0.0), jnp.float32)
+  if log_variance is not None:
+    scale = np.where(np.isfinite(gammas[:-1]), np.exp(0.5 * log_variance[1:]), 0.0)
+    scale = jnp.asarray(scale, jnp.float32)
 
   def step(z, j):
-    mean, _ = posterior(z, denoise(z, j), g[j - 1], g[j])
-    return mean + scale[j - 1] * noise_like(keys, j, z)
+    mean, variance = posterior(z, denoise(z, j), g[j - 1], g[j])
+    noise = noise_like(keys, j, z)
+    return mean + (jnp.sqrt(variance) if log_variance is None else scale[j - 1]) * noise
 
   return walk(step, z, len(gammas) - 1, frames, tick)
 
