@@ -15,11 +15,15 @@ from trilemma.exits import UserError, choose
 def jit(f, once=False, **kwargs):
   """jax.jit with the compiler options that this backend needs; XLA_FLAGS has the last word.
 
-  jaxlib 0.10's default convolutions on CPU run at half the speed of the older path, which an
-  empty xla_cpu_experimental_ynn_fusion_type brings back. A program that runs `once` is compiled
-  without optimisation, four times sooner.
+  On CPU, jaxlib 0.10's default convolutions run at half the speed of the older path, which an empty
+  xla_cpu_experimental_ynn_fusion_type brings back, and the pass that drops the barriers of
+  nets/layers.py before fusion is left out. A program that runs `once` is compiled without
+  optimisation, four times sooner.
   """
-  options = {'xla_cpu_experimental_ynn_fusion_type': ''}
+  options = {
+    'xla_cpu_experimental_ynn_fusion_type': '',
+    'xla_disable_hlo_passes': 'cse_barrier_expander',
+  }
   if once:
     options['xla_backend_optimization_level'] = 0
   if jax.default_backend() == 'cpu':

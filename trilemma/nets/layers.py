@@ -1,8 +1,9 @@
 """Layers that every net shares, in the form that XLA runs well on CPU, GPU and TPU.
 
-Sums over batch and space are written as products with a row of ones: XLA:CPU turns the equivalent
-`reduce` into a strided loop that recomputes everything before it (GroupNorm and bias gradients
-were half of a UNet's train step). Values and gradients equal flax's (tests/test_nets.py).
+XLA:CPU turns a `reduce` over batch and space, and the transposes in a convolution's gradient, into
+strided loops that recompute everything before them. So sums are blocks of rows times a row of ones,
+and barriers keep what is used more than once. Values and gradients equal flax's
+(tests/test_nets.py).
 """
 
 import math
@@ -74,6 +75,32 @@ def _channel_moments_bwd(x, ds):
 channel_moments.defvjp(lambda x: (channel_moments(x), x), _channel_moments_bwd)
 
 
+def _barrier(x):
+  """Stops fusion across x on CPU, where XLA would recompute x's whole chain at every use.
+
+  parallel.jit keeps these barriers in the program; other backends fuse well and get none.
+  """
+  return lax.optimization_barrier(x) if jax.default_backend() == 'cpu' else x
+
+
+@jax.custom_vjp
+def keep(x):
+  """x, computed once in the forward pass (CPU); the gradient passes through."""
+  return _barrier(x)
+
+
+keep.defvjp(lambda x: (_barrier(x), None), lambda _, dy: (dy,))
+
+
+@jax.custom_vjp
+def keep_gradient(x):
+  """x, whose gradient is computed once (CPU)."""
+  return x
+
+
+keep_gradient.defvjp(lambda x: (x, None), lambda _, dy: (_barrier(dy),))
+
+
 class GroupNorm(nn.Module):
   """Group normalisation over [B,H,W,C] with statistics in float32 (eps 1e-6, as TF contrib).
 
@@ -119,12 +146,13 @@ class Conv(nn.Module):
     kernel = self.param('kernel', self.kernel_init, shape)
     bias = self.param('bias', nn.initializers.zeros_init(), (self.features,))
     x, kernel, bias = (v.astype(self.dtype) for v in (x, kernel, bias))
+    x = keep(x)
     if self.kernel == 1 and self.stride == 1:
-      return add_bias(x @ kernel[0, 0], bias)
+      return keep_gradient(add_bias(x @ kernel[0, 0], bias))
     y = lax.conv_general_dilated(
       x, kernel, (self.stride,) * 2, 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
     )
-    return add_bias(y, bias)
+    return keep_gradient(add_bias(y, bias))
 
 
 def upsample(x):

@@ -4,7 +4,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from trilemma.nets.layers import KERNEL_INIT, ZERO_INIT, Conv, GroupNorm, sinusoid, upsample
+from trilemma.nets.layers import (
+  KERNEL_INIT,
+  ZERO_INIT,
+  Conv,
+  GroupNorm,
+  keep_gradient,
+  sinusoid,
+  upsample,
+)
 
 
 class ResBlock(nn.Module):
@@ -23,7 +31,7 @@ class ResBlock(nn.Module):
     h = Conv(self.features, kernel_init=ZERO_INIT, dtype=self.dtype)(h)
     if x.shape[-1] != self.features:
       x = Conv(self.features, kernel=1, dtype=self.dtype, name='shortcut')(x)
-    return x + h
+    return keep_gradient(x + h)
 
 
 class Attention(nn.Module):
@@ -93,7 +101,7 @@ class UNet(nn.Module):
 
     for level, multiplier in reversed(list(enumerate(self.multipliers))):
       for _ in range(self.blocks + 1):
-        x = block(jnp.concatenate([x, skips.pop()], -1), self.channels * multiplier)
+        x = block(keep_gradient(jnp.concatenate([x, skips.pop()], -1)), self.channels * multiplier)
       if level:
         x = Conv(x.shape[-1], dtype=self.dtype, name=f'up{level}')(upsample(x))
 
