@@ -69,11 +69,11 @@ def check(config, spec):
 
 def make(config, spec):
   """The Model; `spec` is trilemma.data.Spec. Raises UserError for settings that cannot work."""
-  check(config, spec)
   m, s = config.model, config.sample
+  table = gamma_table(m.schedule, m.steps, m.rescale_betas)
+  check(config, spec)
   classes = len(spec.classes) if m.conditional else 0
   net = make_net(config.net, spec.shape, out_channels=spec.shape[-1], num_classes=classes)
-  table = gamma_table(m.schedule, m.steps, m.rescale_betas)
   gammas = np.float32(table)
   log_variance = np.float32(reverse_log_variance(table, m.variance))
   dims = math.prod(spec.shape)

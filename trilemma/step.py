@@ -19,10 +19,13 @@ class State(NamedTuple):
 
 def make_tx(c, steps):
   """The optax transformation of one player's config section; a non-finite update is skipped."""
+  # a warm-up of 0 steps would leave optax's linear schedule at its first value, 0
+  rate = optax.constant_schedule(c.learning_rate)
   if c.schedule == 'cosine':
-    rate = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.warmup, steps)
-  else:
-    rate = optax.warmup_constant_schedule(0.0, c.learning_rate, c.warmup)
+    rate = optax.cosine_decay_schedule(c.learning_rate, steps - c.warmup)
+  if c.warmup:
+    warmup = optax.linear_schedule(0.0, c.learning_rate, c.warmup)
+    rate = optax.join_schedules([warmup, rate], [c.warmup])
   clip = optax.clip_by_global_norm(c.clip) if c.clip else optax.identity()
   tx = optax.chain(clip, optax.adamw(rate, c.b1, c.b2, c.eps, weight_decay=c.weight_decay))
   if c.accumulate > 1:

@@ -104,11 +104,10 @@ keep_gradient.defvjp(lambda x: (x, None), lambda _, dy: (_barrier(dy),))
 class GroupNorm(nn.Module):
   """Group normalisation over [B,H,W,C] with statistics in float32 (eps 1e-6, as TF contrib).
 
-  The number of groups is the largest divisor of C that `groups` is a multiple of, so that narrow
-  nets keep at least one channel in a group.
+  32 groups, or in narrow nets fewer, so that a group has at least 4 channels: a group of one would
+  remove the time and the label, which are added just before as a constant per channel.
   """
 
-  groups: int = 32
   epsilon: float = 1e-6
 
   @nn.compact
@@ -116,7 +115,7 @@ class GroupNorm(nn.Module):
     batch, channels = x.shape[0], x.shape[-1]
     scale = self.param('scale', nn.initializers.ones_init(), (channels,))
     bias = self.param('bias', nn.initializers.zeros_init(), (channels,))
-    groups = math.gcd(self.groups, channels)
+    groups = math.gcd(32, max(1, channels // 4))
     flat = x.reshape(batch, -1, channels)
 
     def over_group(s):  # mean over the group's channels and positions, one value per channel

@@ -1,0 +1,139 @@
+"""Nets: published parameter counts, and layers equal to flax's own."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import cifar10_ddpm, digits_ddpm
+from trilemma.exits import UserError
+from trilemma.nets import make_net
+from trilemma.nets.cnn import CNN
+from trilemma.nets.layers import Conv, GroupNorm, add_bias, column_sums, sinusoid, upsample
+
+
+def shapes(net, shape):
+  arguments = jnp.zeros((2, *shape)), jnp.zeros(2), jnp.zeros(2, jnp.int32), False
+  return jax.eval_shape(lambda key: net.init(key, *arguments), jax.random.key(0))['params']
+
+
+def count(net, shape):
+  return sum(leaf.size for leaf in jax.tree.leaves(shapes(net, shape)))
+
+
+def perturbed(variables):
+  """The same with noise on every leaf, so that no zero-initialised layer hides the others."""
+  leaves, tree = jax.tree.flatten(variables)
+  keys = jax.random.split(jax.random.key(9), len(leaves))
+  noisy = [p + 0.1 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+  return jax.tree.unflatten(tree, noisy)
+
+
+def test_published_parameter_counts():
+  config = cifar10_ddpm.get_config()
+  assert count(make_net(config.net, (32, 32, 3), 3, 0), (32, 32, 3)) == 35_746_307
+  config.net.update({'channels': 64, 'multipliers': (1, 2, 2)})
+  assert count(make_net(config.net, (32, 32, 3), 3, 0), (32, 32, 3)) == 6_472_195
+  assert count(CNN(1), (28, 28, 1)) == 291_217
+
+
+def test_28_by_28_works_and_what_cannot_be_halved_says_so():
+  net = digits_ddpm.get_config().net
+  net.multipliers = (1, 2, 2)
+  assert shapes(make_net(net, (28, 28, 1), 1, 10), (28, 28, 1))['label']['embedding'].shape[0] == 11
+  net.multipliers = (1, 2, 2, 2)
+  with pytest.raises(UserError, match='28x28 image cannot be halved 3 times'):
+    make_net(net, (28, 28, 1), 1, 0)
+  net.heads = 5
+  with pytest.raises(UserError, match='heads=5 does not divide'):
+    make_net(net, (32, 32, 1), 1, 0)
+
+
+def test_zero_initialised_output_and_labels_that_matter():
+  net = make_net(digits_ddpm.get_config('tiny').net, (8, 8, 1), 1, 10)
+  x, t, label = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.ones(2), jnp.arange(2)
+  variables = jax.jit(lambda k: net.init(k, x, t, label, False))(jax.random.key(1))
+  apply = jax.jit(lambda v, t, label: net.apply(v, x, t, label, False))
+  np.testing.assert_array_equal(apply(variables, t, label), np.zeros_like(x))
+  variables = perturbed(variables)
+  out = apply(variables, t, label)
+  assert not np.allclose(out[0], apply(variables, t, label + 1)[0], rtol=1e-3)
+  assert not np.allclose(out, apply(variables, 0.5 * t, label), rtol=1e-3)
+
+
+@pytest.mark.parametrize('shape', [(2, 4, 4, 64), (3, 7, 5, 48), (2, 2, 2, 8), (2, 4, 2, 256)])
+def test_group_norm_equals_flax(shape):
+  x = 2 * jax.random.normal(jax.random.key(0), shape) + 1
+  dy = jax.random.normal(jax.random.key(1), shape)
+  groups = int(np.gcd(32, shape[-1] // 4))
+  ours, theirs = GroupNorm(), nn.GroupNorm(groups, epsilon=1e-6)
+  params = {
+    'scale': 1 + 0.1 * jnp.arange(shape[-1]), 'bias': 0.3 * jnp.ones(shape[-1]),
+  }  # fmt: skip
+
+  def value_and_gradients(norm):
+    y, pullback = jax.vjp(lambda p, x: norm.apply({'params': p}, x), params, x)
+    return y, pullback(dy)
+
+  for a, b in zip(*map(jax.tree.leaves, map(value_and_gradients, (ours, theirs))), strict=True):
+    np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize(('kernel', 'stride'), [(3, 1), (3, 2), (1, 1), (7, 1)])
+def test_conv_equals_flax(kernel, stride):
+  x = jax.random.normal(jax.random.key(0), (2, 6, 6, 3))
+  ours, theirs = Conv(5, kernel, stride), nn.Conv(5, (kernel,) * 2, stride, 'SAME')
+  params = theirs.init(jax.random.key(1), x)
+  assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x))
+
+  def value_and_gradients(conv):
+    return jax.value_and_grad(lambda p, x: (conv.apply(p, x) ** 2).mean(), (0, 1))(params, x)
+
+  for a, b in zip(*map(jax.tree.leaves, map(value_and_gradients, (ours, theirs))), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_column_sums_and_bias_gradient():
+  x, y = jax.random.normal(jax.random.key(0), (2, 3, 48, 5))
+  np.testing.assert_allclose(column_sums(x), x.sum(1), rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(column_sums(x, y), (x * y).sum(1), rtol=1e-4, atol=1e-5)
+  gradient = jax.grad(lambda b: (add_bias(x, b) * y).sum())(jnp.zeros(5))
+  np.testing.assert_allclose(gradient, y.sum((0, 1)), rtol=1e-4, atol=1e-5)
+
+
+def test_upsample_is_nearest():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+  np.testing.assert_array_equal(upsample(x), jax.image.resize(x, (2, 6, 8, 5), 'nearest'))
+
+
+def test_sinusoid_is_ddpms():
+  expected = [-0.54402111, 0.44767083, 0.02154268, 0.001]
+  expected += [-0.83907153, 0.89419843, 0.99976793, 0.9999995]
+  np.testing.assert_allclose(sinusoid(jnp.array([0.01]), 8)[0], expected, atol=2e-6)
+  late = sinusoid(jnp.array([0.998, 0.999], jnp.bfloat16).astype(jnp.float32), 8)
+  assert late.dtype == jnp.float32
+
+
+def test_bfloat16_compute_keeps_float32_parameters_and_output():
+  config = digits_ddpm.get_config('tiny').net
+  full = make_net(config, (8, 8, 1), 1, 10)
+  config.dtype = 'bfloat16'
+  half = make_net(config, (8, 8, 1), 1, 10)
+  x, t, label = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.ones(2), jnp.arange(2)
+  variables = jax.jit(lambda k: half.init(k, x, t, label, False))(jax.random.key(1))
+  variables = perturbed(variables)
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
+  a, b = (jax.jit(lambda v, n=n: n.apply(v, x, t, label, False))(variables) for n in (full, half))
+  assert b.dtype == jnp.float32
+  np.testing.assert_allclose(a, b, atol=0.05 * float(jnp.abs(a).max()))
+  assert not np.array_equal(a, b)
+
+
+def test_dropout_is_for_training_only():
+  net = make_net(digits_ddpm.get_config('tiny').net, (8, 8, 1), 1, 10)
+  x, t, label = jnp.ones((2, 8, 8, 1)), jnp.ones(2), jnp.arange(2)
+  variables = jax.jit(lambda k: net.init(k, x, t, label, False))(jax.random.key(1))
+  variables = perturbed(variables)
+  apply = jax.jit(lambda key: net.apply(variables, x, t, label, True, rngs={'dropout': key}))
+  assert not np.allclose(apply(jax.random.key(2)), apply(jax.random.key(3)))
