@@ -129,7 +129,7 @@ def shrink(config):
     optim.warmup = 0
   config.sample.update({'n': 8, 'steps': min(config.sample.steps, 8)})
   config.train.update({
-    'steps': 4, 'batch_size': 8, 'log_every': 2, 'eval_every': 4, 'eval_batches': 1,
+    'steps': 4, 'batch_size': 8, 'inner_steps': 1, 'log_every': 2, 'eval_every': 4, 'eval_batches': 1,
     'sample_every': 4, 'save_every': 2,
   })  # fmt: skip
   return config

@@ -84,6 +84,8 @@ def test_frames_are_evenly_spaced_and_end_with_the_result():
   np.testing.assert_array_equal(frames[-1], x)
   shorter, _ = ddim(denoise, gammas[12:], X, KEYS)  # 8 of 20 steps: the second frame
   np.testing.assert_allclose(frames[1], shorter, rtol=1e-6)
+  _, short = ddim(denoise, grid(20, 3), X, KEYS, frames=5)
+  assert short.shape[0] == 3
   ddim(denoise, gammas, X, KEYS, tick=lambda done, total: seen.append((int(done), int(total))))
   jax.effects_barrier()
   assert sorted(seen) == [(n, 20) for n in range(1, 21)]

@@ -24,9 +24,7 @@ def _parse(argv):
   sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
   try:
     return flags.FLAGS(argv)
-  except FileNotFoundError as e:
-    _fail(UserError(f'no such configuration: {e.filename}'))
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
+  except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as e:
     _fail(UserError(' '.join(str(e).split())))
 
 
@@ -48,6 +46,10 @@ def run(main, required=()):
       for name in required:
         if not flags.FLAGS[name].value:
           raise UserError(f'--{name} is needed; --help lists all flags')
+      if 'config' in required:
+        file = config_flags.get_config_filename(flags.FLAGS['config']).split(':')[0]
+        if not os.path.isfile(file):
+          raise UserError(f'no such configuration: {file}')
       _quiet()
       jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'xla'))
       jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

@@ -65,7 +65,7 @@ def make_draw(model, spec, batch_size, devices=None):
       )
     params, key = jax.device_put(params, replicated), jax.random.key(seed)
     images = np.empty((n, *spec.shape), np.uint8)
-    trace = np.empty((frames, n, *spec.shape), np.uint8)
+    trace = []
     with bar:
       for chunk in range(chunks):
         if stop:
@@ -78,8 +78,8 @@ def make_draw(model, spec, batch_size, devices=None):
         image, states = out if frames else (out, None)
         images[here] = np.asarray(image)[: len(here)]
         if frames:
-          trace[:, here] = np.asarray(states)[:, : len(here)]
+          trace.append(np.asarray(states)[:, : len(here)])
         bar.update(chunk + 1 - bar.n)
-    return (images, trace) if frames else images
+    return (images, np.concatenate(trace, 1)) if frames else images
 
   return draw

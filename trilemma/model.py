@@ -15,7 +15,7 @@ class Model(NamedTuple):
   init:   (key) -> params
   losses: player -> loss(params, key, batch, step, train) -> (f32[], metrics); in order of update
   sample: (params, keys key[N], label i32[N], frames=0, tick=None) -> u8[N,H,W,C], and
-          u8[frames,N,H,W,C] with frames > 0; image n depends on keys[n] and label[n] only;
+          u8[F,N,H,W,C], F <= frames, with frames > 0; image n depends on keys[n] and label[n] only;
           tick(done, total) is called on the host, about a hundred times
   bits:   (params, key, batch, tick=None) -> 'total' and its terms, each f32[B] in bits/dim;
           None where the family has no likelihood

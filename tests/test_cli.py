@@ -1,0 +1,109 @@
+"""The command line: what users type wrong gets one line and exit code 2, and loses nothing."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import PLAIN_FLAGS, ROOT
+from PIL import Image
+
+TINY = f'--config={ROOT}/tests/tiny.py'
+# TensorFlow is not installed, as far as an import can tell, and a connection is an error
+BLOCK = """
+import socket
+from importlib.machinery import PathFinder
+find_spec = PathFinder.find_spec
+def without_tensorflow(name, path=None, target=None):
+  blocked = name.split('.')[0] in ('tensorflow', 'tensorflow_datasets')
+  return None if blocked else find_spec(name, path, target)
+PathFinder.find_spec = without_tensorflow
+def refuse(*a, **k): raise OSError('the network is blocked')
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+"""
+
+
+def call(script, *flags, code=0, **environment):
+  command = [sys.executable, str(ROOT / 'scripts' / f'{script}.py'), *flags]
+  environment = {**os.environ, 'XLA_FLAGS': PLAIN_FLAGS, **environment}
+  done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+  assert done.returncode == code, done.stdout + done.stderr
+  return done
+
+
+@pytest.mark.parametrize(('flags', 'message'), [
+  (('--config=configs/nothing.py',), 'no such configuration'),
+  ((f'{TINY}:small',), 'choose tiny'),
+  ((TINY, '--config.train.stpes=3'), 'steps'),
+  ((TINY, '--config.train.steps=many'), 'many'),
+  ((TINY, '--confg.train.steps=3'), 'confg'),
+  ((TINY, '--config.family=ddmp'), 'choose from ddpm'),
+  ((TINY, '--config.data.name=mnist', '--data_dir=/nowhere'), 'scripts/download.py mnist'),
+  ((TINY, '--config.train.batch_size=0'), 'at least 1'),
+  ((TINY, 'stray'), 'unknown arguments: stray'),
+  ((), '--config is needed'),
+])  # fmt: skip
+def test_a_users_mistake_gets_one_line(flags, message, tmp_path):
+  done = call('train', *flags, f'--workdir={tmp_path}/run', code=2, TRILEMMA_CACHE=str(tmp_path))
+  lines = done.stderr.strip().splitlines()
+  assert len(lines) == 1 and lines[0].startswith('error: ') and message in lines[0], done.stderr
+  assert not (tmp_path / 'run').exists()
+
+
+def test_an_unwritable_workdir(tmp_path):
+  (tmp_path / 'file').write_text('')
+  done = call('train', TINY, f'--workdir={tmp_path}/file/run', code=2)
+  assert 'cannot write to the workdir' in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_train_then_sample_without_tensorflow_and_network(tmp_path):
+  site = tmp_path / 'site'
+  site.mkdir()
+  (site / 'sitecustomize.py').write_text(BLOCK)
+  blocked = {'PYTHONPATH': str(site)}
+  run = tmp_path / 'run'
+  dry = call('train', TINY, f'--workdir={run}', '--dry_run', **blocked)
+  assert 'parameters' in dry.stdout and 'images 8x8x1' in dry.stdout and not run.exists()
+
+  trained = call('train', TINY, f'--workdir={run}', '--config.train.sample_every=20', **blocked)
+  assert 'step 20/20' in trained.stdout and 'images/s' in trained.stdout
+  assert 'no TensorBoard events, because tensorflow is not installed' in trained.stdout
+  assert trained.stdout.splitlines()[-1] == f'done. Next: python scripts/sample.py --workdir={run}'
+  rows = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
+  assert rows[-1]['step'] == 20 and rows[-1]['train/net/loss'] > 0
+  again = call('train', TINY, f'--workdir={run}', **blocked)
+  assert 'resumed at step 20' in again.stdout
+
+  out = tmp_path / 'out'
+  flags = (f'--workdir={run}', f'--out={out}', '--n=12', '--steps=14', '--seed=3', '--weights=raw')
+  call('sample', *flags, '--sampler=ancestral', **blocked)
+  arrays = np.load(out / 'samples.npz')
+  assert arrays['arr_0'].shape == (12, 8, 8, 1) and arrays['arr_0'].dtype == np.uint8
+  assert list(arrays['label']) == [*range(10), 0, 1]
+  assert Image.open(out / 'process.gif').n_frames == 12
+  assert Image.open(out / 'samples.png').size[0] > 256
+  assert Image.open(out / 'process.png').size[0] > Image.open(out / 'samples.png').size[0] / 2
+  done = call('sample', *flags, '--label=eleven', code=2, **blocked)
+  assert done.stderr.startswith('error: unknown label') and len(done.stderr.splitlines()) == 1
+
+
+def test_tensorboard_events_are_written_where_tensorflow_is_there(tmp_path):
+  pytest.importorskip('tensorflow')
+  call('train', TINY, f'--workdir={tmp_path}/run')
+  (events,) = (tmp_path / 'run' / 'tensorboard').iterdir()
+  assert b'train/net/loss' in events.read_bytes()
+
+
+def test_benchmark_prints_one_line_of_json():
+  done = call('benchmark', TINY, '--repeats=1')
+  row = json.loads(done.stdout.splitlines()[-1])
+  assert row['train_images_per_second'] > 0 and row['sample_images_per_second'] > 0
+  assert row['compile_seconds']['train'] > 0 and row['peak_memory_mb'] > 0
+
+
+def test_download_names_what_it_can():
+  done = call('download', 'imagenet', code=2)
+  assert done.stderr.strip() == 'error: name what to download, of mnist, cifar10'

@@ -1,0 +1,109 @@
+"""Every configuration, shrunk by :tiny, trains, saves, restores and samples."""
+
+import importlib
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import ROOT, needs_data
+from PIL import Image
+
+from trilemma.draw import cycle_labels, labels_for, make_draw
+from trilemma.exits import UserError
+from trilemma.run import open_checkpoint
+from trilemma.train import train
+
+NAMES = sorted(
+  p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in ('__init__', 'base')
+)
+DATA = {'mnist': needs_data('mnist'), 'cifar10': needs_data('cifar10')}
+
+
+def load(name):
+  return importlib.import_module(f'configs.{name}').get_config('tiny')
+
+
+@pytest.mark.parametrize(
+  'name', [pytest.param(n, marks=DATA.get(load(n).data.name, ())) for n in NAMES]
+)
+def test_trains_saves_restores_and_samples(name, tmp_path, one_device):
+  config = load(name)
+  if config.data.name.startswith('folder:'):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for number in range(20):
+      noise = np.random.default_rng(number).integers(0, 256, (40, 30, 3), np.uint8)
+      Image.fromarray(noise).save(folder / f'{number}.jpg')
+    config.data.update({'name': f'folder:{folder}', 'resolution': 16})
+  config.train.update({'steps': 2, 'eval_every': 2, 'sample_every': 2})
+  state = train(config, tmp_path / 'run', devices=one_device)
+  run = open_checkpoint(tmp_path / 'run')
+  for a, b in zip(jax.tree.leaves(run.state), jax.tree.leaves(state), strict=True):
+    np.testing.assert_array_equal(a, b)
+  draw = make_draw(run.model, run.spec, config.sample.n, one_device)
+  images = draw(run.state.ema, 0, cycle_labels(config.sample.n, run.spec))
+  assert images.dtype == np.uint8 and images.shape == (config.sample.n, *run.spec.shape)
+  assert images.max() < run.spec.levels
+  picture = Image.open(tmp_path / 'run' / 'samples' / '00000002.png')
+  assert picture.size[0] > 0
+  assert (tmp_path / 'run' / 'config.json').exists()
+
+
+def test_every_configuration_says_how_to_run_it():
+  for name in NAMES:
+    text = Path(ROOT / 'configs' / f'{name}.py').read_text()
+    assert f'python scripts/train.py --config=configs/{name}.py' in text
+    with pytest.raises(ValueError, match='choose tiny'):
+      importlib.import_module(f'configs.{name}').get_config('huge')
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run')
+  config = importlib.import_module('tiny').get_config()
+  config.train.update({'steps': 2, 'save_every': 1, 'log_every': 1})
+  train(config, workdir, devices=jax.devices()[:1])
+  return workdir
+
+
+def test_samples_do_not_depend_on_batch_size_or_devices(run):
+  """Image i depends on (seed, i) only; a rounding may differ by one level, rarely."""
+  opened = open_checkpoint(run)
+  params, labels = opened.state.ema, cycle_labels(12, opened.spec)
+  one = make_draw(opened.model, opened.spec, 12, jax.devices()[:1])(params, 7, labels)
+  for batch, devices in ((5, 1), (12, 8), (4, 4)):
+    draw = make_draw(opened.model, opened.spec, batch, jax.devices()[:devices])
+    np.testing.assert_allclose(draw(params, 7, labels).astype(int), one, atol=1)
+    assert (draw(params, 7, labels) == one).mean() > 0.999
+  assert not np.array_equal(
+    make_draw(opened.model, opened.spec, 12, jax.devices()[:1])(params, 8, labels), one
+  )
+
+
+def test_frames_end_with_the_images(run):
+  opened = open_checkpoint(run, step=1, sample={'steps': 8, 'sampler': 'ancestral'})
+  draw = make_draw(opened.model, opened.spec, 3, jax.devices()[:1])
+  images, frames = draw(opened.state.ema, 0, cycle_labels(5, opened.spec), frames=4)
+  assert frames.shape == (4, 5, 8, 8, 1)
+  np.testing.assert_array_equal(frames[-1], images)
+
+
+def test_opening_what_is_not_there_says_so(run, tmp_path):
+  with pytest.raises(UserError, match='no checkpoint of step 9'):
+    open_checkpoint(run, step=9)
+  with pytest.raises(UserError, match='no run'):
+    open_checkpoint(tmp_path)
+  with pytest.raises(UserError, match='ancestral, ddim'):
+    open_checkpoint(run, sample={'sampler': 'euler'})
+
+
+def test_labels(run):
+  spec = open_checkpoint(run).spec
+  assert list(labels_for(3, '7', spec, True)) == [7, 7, 7]
+  assert list(labels_for(1, 'none', spec, True)) == [10]
+  assert list(labels_for(12, '', spec, True))[9:] == [9, 0, 1]
+  with pytest.raises(UserError, match='unknown label'):
+    labels_for(1, '10', spec, True)
+  with pytest.raises(UserError, match='not conditional'):
+    labels_for(1, '1', spec, False)
