@@ -37,7 +37,7 @@ def common():
       },
       'net': unet(),
       'optim': {'net': optimizer()},
-      'ema': 0.9999,  # decay of the parameters' running mean; warm-up (1 + t) / (10 + t)
+      'ema': 0.9999,  # decay of the parameters' running mean, per step; warm-up (1 + t) / (10 + t)
       'train': {
         'steps': 10_000,
         'batch_size': 128,  # over all devices
@@ -121,7 +121,14 @@ def variant(config, name):
 
 def shrink(config):
   """The same experiment with a tiny net, 32 diffusion steps and four training steps."""
-  small = {'channels': 8, 'multipliers': (1, 2), 'blocks': 1, 'widths': (4, 4), 'kernel': 3}
+  small = {
+    'channels': 8,
+    'multipliers': (1, 2),
+    'blocks': 1,
+    'attention': (),
+    'widths': (4, 4),
+    'kernel': 3,
+  }
   config.net.update({k: v for k, v in small.items() if k in config.net})
   config.model.steps = 32
   config.model.rescale_betas = config.model.schedule == 'linear'
@@ -129,7 +136,7 @@ def shrink(config):
     optim.warmup = 0
   config.sample.update({'n': 8, 'steps': min(config.sample.steps, 8)})
   config.train.update({
-    'steps': 4, 'batch_size': 8, 'inner_steps': 1, 'log_every': 2, 'eval_every': 4, 'eval_batches': 1,
-    'sample_every': 4, 'save_every': 2,
+    'steps': 4, 'batch_size': 8, 'inner_steps': 1, 'log_every': 2, 'eval_every': 4,
+    'eval_batches': 1, 'sample_every': 4, 'save_every': 2,
   })  # fmt: skip
   return config

@@ -46,6 +46,8 @@ def prior_term(x, g):
 def check(config, spec):
   """Raises UserError for settings that contradict each other or the data."""
   m, s = config.model, config.sample
+  if m.rescale_betas and m.schedule != 'linear':
+    raise UserError(f'config.model.rescale_betas is for the linear schedule, not {m.schedule}')
   choose('config.model.loss', m.loss, dict.fromkeys(LOSSES))
   choose('config.sample.sampler', s.sampler, SAMPLERS)
   if m.conditional and len(spec.classes) < 2:
@@ -105,6 +107,7 @@ def make(config, spec):
   def loss(params, key, batch, step, train):
     del step
     dropout, key = jax.random.split(key)
+    dropout = jax.random.fold_in(dropout, batch['index'][0])  # under pmap each device its own
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
     image = view(spec, config.data, keys, batch['image'], train)
     x = gaussian.to_model_scale(image, spec.levels)
@@ -120,7 +123,7 @@ def make(config, spec):
     predicted = eps_hat(params, z, i, label, dropout if train else None)
     mse = jnp.mean((eps - predicted) ** 2)
     if m.loss == 'simple':
-      return mse, {'mse': mse}
+      return mse, {}
     x_predicted = gaussian.x_from_eps(z, g, predicted)
     # one term of the sum over T, times T: unbiased for the whole bound
     bits = jnp.mean(m.steps * bound(x, z, x_predicted, i) + prior(x))
@@ -139,8 +142,10 @@ def make(config, spec):
     return (image, gaussian.to_levels(trace, spec.levels)) if frames else image
 
   def bits(params, key, batch, tick=None):
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
-    x = gaussian.to_model_scale(view(spec, config.data, keys, batch['image'], False), spec.levels)
+    seen, keys = (
+      jax.vmap(jax.random.fold_in, (None, 0))(k, batch['index']) for k in jax.random.split(key)
+    )
+    x = gaussian.to_model_scale(view(spec, config.data, seen, batch['image'], False), spec.levels)
 
     def term(total, i):
       z = gaussian.diffuse(x, jnp.asarray(gammas)[i], noise_like(keys, i, x))

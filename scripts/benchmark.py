@@ -15,7 +15,7 @@ from trilemma import cli
 
 CONFIG = cli.define_config()
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed repeats; the median counts.', lower_bound=1)
-NFE = flags.DEFINE_integer('nfe', 4, 'Sampler steps timed, scaled to the configured number.')
+NFE = flags.DEFINE_integer('nfe', 4, 'Sampler steps timed, scaled to all.', 1)
 
 
 def main(stop):
@@ -70,10 +70,9 @@ def main(stop):
   for repeat in range(REPEATS.value):
     stop.check()
     began = time.perf_counter()
-    batches = batch(2 + repeat)
+    batch(2 + repeat)
     dispatch.append(time.perf_counter() - began)
     seconds.append(timed(lambda repeat=repeat: train_once(2 + repeat)))
-    del batches
   train_seconds = statistics.median(seconds) / inner
   host_seconds = statistics.median(dispatch) / inner
 

@@ -18,7 +18,8 @@ BATCH = flags.DEFINE_integer('batch', 100, 'Images drawn at once.', lower_bound=
 LABEL = flags.DEFINE_string('label', '', "Class name or number, or 'none'; default all in turn.")
 SAMPLER = flags.DEFINE_string('sampler', '', "Default the run's config.sample.sampler.")
 STEPS = flags.DEFINE_integer('steps', -1, "Sampler steps; default the run's, 0 for all.")
-SEED = flags.DEFINE_integer('seed', 0, 'Image i depends on (seed, i) only.', lower_bound=0)
+ETA = flags.DEFINE_float('eta', -1.0, "Of ddim, 0 to 1; default the run's.")
+SEED = flags.DEFINE_integer('seed', 0, 'Image i depends on (seed, i) only.', 0, 2**31 - 1)
 WEIGHTS = flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running mean or last parameters.')
 FRAMES = 12  # states in the process pictures
 
@@ -33,9 +34,13 @@ def main(stop):
     changes['sampler'] = SAMPLER.value
   if STEPS.value >= 0:
     changes['steps'] = STEPS.value
+  if ETA.value >= 0:
+    changes['eta'] = ETA.value
   run = open_checkpoint(WORKDIR.value, STEP.value, changes)
   spec, conditional = run.spec, run.config.model.conditional
-  labels = labels_for(N.value, LABEL.value, spec, conditional)
+  labels = labels_for(
+    N.value, LABEL.value, spec, conditional, conditional and run.config.model.label_drop
+  )
   params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
   out = Path(OUT.value or WORKDIR.value)
   out.mkdir(parents=True, exist_ok=True)
@@ -44,7 +49,8 @@ def main(stop):
   images = draw(params, SEED.value, labels, stop=stop)
   columns = plots.columns_for(N.value, spec.classes if conditional and not LABEL.value else ())
   plots.save_png(out / 'samples.png', plots.tile(images, columns, spec.levels))
-  np.savez(out / 'samples.npz', arr_0=images, label=labels)
+  arrays = {'arr_0': images, **({'label': labels} if conditional else {})}
+  np.savez(out / 'samples.npz', **arrays)
 
   few = min(N.value, 10)
   _, states = make_draw(run.model, spec, few)(params, SEED.value, labels[:few], FRAMES, stop)

@@ -8,6 +8,7 @@ from absl import flags
 from trilemma import cli
 
 CONFIG = cli.define_config()
+DATA_DIR = flags.DEFINE_string('data_dir', '', 'TFDS directory; default TFDS_DATA_DIR.')
 WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
 DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Check everything, say what would run, and stop.')
 ALLOW = flags.DEFINE_list(
@@ -18,11 +19,14 @@ ALLOW = flags.DEFINE_list(
 def main(stop):
   import jax
 
+  from trilemma import parallel
   from trilemma.train import describe, set_up, train
 
-  config, data_dir = CONFIG.value, cli.DATA_DIR.value
+  config, data_dir = CONFIG.value, DATA_DIR.value
   if DRY_RUN.value:
-    print(describe(config, set_up(config, data_dir), WORKDIR.value, jax.devices()))
+    setup, devices = set_up(config, data_dir), jax.devices()
+    parallel.make(config.parallel, None, devices, config.train.batch_size)
+    print(describe(config, setup, WORKDIR.value, devices))
     return
   train(config, WORKDIR.value, data_dir, stop, allowed=ALLOW.value)
   print(f'done. Next: python scripts/sample.py --workdir={WORKDIR.value}')

@@ -116,6 +116,7 @@ def test_bits_sum_every_term_and_the_vlb_loss_estimates_them(monkeypatch, config
     {'net': {}}, jax.random.key(2), many, 0, True
   )
   assert metrics['bits_per_dim'] == loss
+  assert config.model.steps == 32
   repeats = jax.jit(model.bits)({'net': {}}, jax.random.key(3), batch_of(jnp.repeat(image, 64, 0)))
   assert float(loss) == pytest.approx(float(repeats['total'].mean()), rel=0.1)
 
@@ -148,8 +149,12 @@ def test_dropped_labels_become_the_null_class(monkeypatch, config):
   ('sample.steps', 33, '1..32'),
   ('sample.eta', 2.0, 'deterministic'),
   ('net.name', 'mlp', 'cnn, unet'),
+  ('net.name', 'unet', r'base\.unet'),
   ('net.dtype', 'float16', 'bfloat16, float32'),
   ('net.activation', 'relu', 'gelu, selu, swish'),
+  ('net.kernel', 0, 'at least 1'),
+  ('net.widths', (), 'at least 1'),
+  ('model.schedule', 'cosine', 'rescale_betas is for the linear'),
 ])  # fmt: skip
 def test_settings_that_cannot_work_say_so(key, value, message):
   config = tiny()

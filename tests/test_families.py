@@ -100,10 +100,12 @@ def test_opening_what_is_not_there_says_so(run, tmp_path):
 
 def test_labels(run):
   spec = open_checkpoint(run).spec
-  assert list(labels_for(3, '7', spec, True)) == [7, 7, 7]
-  assert list(labels_for(1, 'none', spec, True)) == [10]
-  assert list(labels_for(12, '', spec, True))[9:] == [9, 0, 1]
+  assert list(labels_for(3, '7', spec, True, 0.1)) == [7, 7, 7]
+  assert list(labels_for(1, 'none', spec, True, 0.1)) == [10]
+  assert list(labels_for(12, '', spec, True, 0.1))[9:] == [9, 0, 1]
   with pytest.raises(UserError, match='unknown label'):
-    labels_for(1, '10', spec, True)
+    labels_for(1, '10', spec, True, 0.1)
+  with pytest.raises(UserError, match='unknown label'):
+    labels_for(1, 'none', spec, True, 0.0)
   with pytest.raises(UserError, match='not conditional'):
-    labels_for(1, '1', spec, False)
+    labels_for(1, '1', spec, False, 0.0)

@@ -40,12 +40,15 @@ def test_published_parameter_counts():
 
 def test_28_by_28_works_and_what_cannot_be_halved_says_so():
   net = digits_ddpm.get_config().net
-  net.multipliers = (1, 2, 2)
+  net.multipliers, net.attention = (1, 2, 2), (7,)
   assert shapes(make_net(net, (28, 28, 1), 1, 10), (28, 28, 1))['label']['embedding'].shape[0] == 11
   net.multipliers = (1, 2, 2, 2)
   with pytest.raises(UserError, match='28x28 image cannot be halved 3 times'):
     make_net(net, (28, 28, 1), 1, 0)
-  net.heads = 5
+  net.attention = (5,)
+  with pytest.raises(UserError, match=r'levels are at \[32, 16, 8, 4\]'):
+    make_net(net, (32, 32, 1), 1, 0)
+  net.attention, net.heads = (), 5
   with pytest.raises(UserError, match='heads=5 does not divide'):
     make_net(net, (32, 32, 1), 1, 0)
 
@@ -62,11 +65,14 @@ def test_zero_initialised_output_and_labels_that_matter():
   assert not np.allclose(out, apply(variables, 0.5 * t, label), rtol=1e-3)
 
 
-@pytest.mark.parametrize('shape', [(2, 4, 4, 64), (3, 7, 5, 48), (2, 2, 2, 8), (2, 4, 2, 256)])
+@pytest.mark.parametrize(
+  'shape',
+  [(2, 4, 4, 64), (3, 7, 5, 48), (2, 2, 2, 8), (2, 4, 2, 256), (1, 4, 4, 192), (2, 2, 2, 9)],
+)
 def test_group_norm_equals_flax(shape):
   x = 2 * jax.random.normal(jax.random.key(0), shape) + 1
   dy = jax.random.normal(jax.random.key(1), shape)
-  groups = int(np.gcd(32, shape[-1] // 4))
+  groups = {64: 16, 48: 8, 8: 2, 256: 32, 192: 32, 9: 1}[shape[-1]]
   ours, theirs = GroupNorm(), nn.GroupNorm(groups, epsilon=1e-6)
   params = {
     'scale': 1 + 0.1 * jnp.arange(shape[-1]), 'bias': 0.3 * jnp.ones(shape[-1]),

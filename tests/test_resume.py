@@ -116,8 +116,11 @@ def break_values(step):
   state = go_state
   bad = jax.tree.map(lambda p: p * np.nan, state.params)
   facts = json.loads((step / 'facts' / 'metadata').read_text())
+  assert not checkpoints.save(state._replace(params=bad, step=state.step + 1), facts)  # refused
   checkpoints._manager.delete(int(step.name))
-  assert checkpoints.save(state._replace(params=bad), facts) and checkpoints.wait()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr('trilemma.checkpoint.finite', lambda state: True)
+    assert checkpoints.save(state._replace(params=bad), facts) and checkpoints.wait()
 
 
 go_state = None
@@ -142,28 +145,67 @@ def test_when_all_are_broken_nothing_is_touched(config, tmp_path):
   for step in (tmp_path / 'checkpoints').iterdir():
     if step.is_dir():
       break_truncate(step)
-  files = {p: p.stat().st_size for p in (tmp_path / 'checkpoints').rglob('*')}
+  files = {p: p.stat().st_size for p in tmp_path.rglob('*')}
   config.train.steps = 10
   with pytest.raises(UserError, match='none was touched'):
     go(config, tmp_path)
-  assert {p: p.stat().st_size for p in (tmp_path / 'checkpoints').rglob('*')} == files
+  assert {p: p.stat().st_size for p in tmp_path.rglob('*')} == files
 
 
 def test_another_configuration_is_refused_by_key_unless_allowed(config, tmp_path):
   config.train.steps = 2
   go(config, tmp_path)
   before = (tmp_path / 'config.json').read_text()
-  config.model.schedule, config.train.seed = 'cosine', 3
-  with pytest.raises(UserError, match=r'model\.schedule: linear -> cosine; train\.seed: 0 -> 3'):
+  config.model.variance, config.train.seed = 'fixed_small', 3
+  with pytest.raises(
+    UserError, match=r'model\.variance: fixed_large -> fixed_small; train\.seed: 0'
+  ):
     go(config, tmp_path)
   assert (tmp_path / 'config.json').read_text() == before
   config.train.steps = 4
-  go(config, tmp_path, allowed=('model.schedule', 'train.seed'))
+  go(config, tmp_path, allowed=('model.variance', 'train.seed'))
   saved = json.loads((tmp_path / 'config.json').read_text())
   assert {'train.seed': [0, 3]} in saved['changes']
   config.data.classes = '1+2'
   with pytest.raises(UserError, match='data'):
     go(config, tmp_path)
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(config, tmp_path):
+  """Another net is allowed by name, but the checkpoint does not fit: nothing is rewritten."""
+  config.train.steps = 2
+  go(config, tmp_path)
+  before = (tmp_path / 'config.json').read_text()
+  other = config.copy_and_resolve_references()
+  other.net.widths, other.train.steps = (8,), 4
+  with pytest.raises(UserError, match='none was touched'):
+    go(other, tmp_path, allowed=('net.widths',))
+  assert (tmp_path / 'config.json').read_text() == before
+  go(config, tmp_path)
+
+
+def test_steps_may_not_change_under_a_cosine_learning_rate(config, tmp_path):
+  config.optim.net.schedule, config.train.steps = 'cosine', 2
+  go(config, tmp_path)
+  config.train.steps = 4
+  with pytest.raises(UserError, match=r'train\.steps: 2 -> 4'):
+    go(config, tmp_path)
+
+
+def test_data_that_does_not_live_on_the_device_trains_the_same(config, unbroken, tmp_path):
+  config.train.resident_gb = 0.0
+  same(go(config, tmp_path), unbroken[0])
+
+
+def test_from_eight_devices_to_one_and_back(config, unbroken, tmp_path):
+  config.train.steps = 3
+  train(config, tmp_path, devices=jax.devices())
+  config.train.steps = 6
+  go(config, tmp_path)
+  config.train.steps = 8
+  state = train(config, tmp_path, devices=jax.devices())
+  for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(unbroken[0]), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
 
 
 def test_differences_ignore_what_may_change(config):
@@ -193,6 +235,7 @@ def test_bad_updates_are_skipped_then_stop_the_run(config, tmp_path, monkeypatch
   with pytest.raises(Diverged, match='in a row'):
     go(config, tmp_path)
   rows = json.loads((tmp_path / 'diverged' / 'batches.json').read_text())
+  assert list(rows) == ['4', '5', '6', '7']
   assert rows['4'] == rows_at(0, 4, 1498, 8).tolist()
   assert (tmp_path / 'diverged' / 'state').is_dir()
   monkeypatch.undo()

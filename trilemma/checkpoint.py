@@ -1,12 +1,13 @@
 """Checkpoints: a state and a JSON of facts per step. The only file that imports orbax."""
 
+import itertools
 import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 
 from trilemma.exits import UserError
 
@@ -14,6 +15,11 @@ from trilemma.exits import UserError
 def layout(state):
   """[dtype, shape] of every leaf, as kept in the facts: orbax would cast a dtype silently."""
   return [[str(leaf.dtype), list(leaf.shape)] for leaf in jax.tree.leaves(state)]
+
+
+def finite(state):
+  """Whether every number in a pytree is finite."""
+  return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state))
 
 
 class Checkpoints:
@@ -38,13 +44,17 @@ class Checkpoints:
     return sorted(self._manager.all_steps())
 
   def save(self, state, facts):
-    """Starts writing `state` under its step, once. A failure is a warning: training goes on.
+    """Starts writing `state` under its step, once; False, after a warning, where that failed.
 
-    Returns whether nothing is known to have failed, this save or the one before.
+    A state that is not finite is refused, so that it never pushes out a good one. A failure of the
+    save before, which ran in the background, is only a warning: training goes on.
     """
-    step, fine = int(state.step), self._report()
+    step = int(state.step)
+    self._report()
     if step in self._manager.all_steps():
-      return fine
+      return True
+    if not finite(state):
+      return self._warn('the state is not finite')
     # A copy, because the next train step donates the state while this is still being written.
     state = jax.tree.map(jnp.copy, state)
     args = ocp.args.Composite(
@@ -55,7 +65,7 @@ class Checkpoints:
       self._manager.save(step, args=args, force=True)
     except Exception as e:  # whatever the file system or orbax raises, the run must go on
       return self._warn(e)
-    return fine
+    return True
 
   def wait(self):
     """Blocks until everything is written; False, after a warning, where that failed."""
@@ -116,18 +126,21 @@ class Checkpoints:
       raise ValueError(f'holds step {facts["step"]}')
     if facts['layout'] != layout(abstract):
       raise ValueError('its arrays have other shapes or types than this configuration makes')
-    args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+    here = SingleDeviceSharding(jax.devices()[0])  # it may have been saved on other devices
+    placed = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(placed, abstract)))
     state = self._manager.restore(step, args=args).state
-    for leaf in jax.tree.leaves((state.params, state.ema)):
-      if not np.isfinite(leaf).all():
-        raise ValueError('holds values that are not finite')
+    if not finite(state):
+      raise ValueError('holds values that are not finite')
     return state, facts
 
   def _set_aside(self, broken):
     for step, reason in broken:
       print(f'warning: checkpoint {step} is broken ({reason}); going back', file=sys.stderr)
       if not self.read_only:
-        (self.directory / str(step)).rename(self.directory / f'{step}.bad')
+        names = itertools.chain([f'{step}.bad'], (f'{step}.bad.{n}' for n in itertools.count(2)))
+        free = next(name for name in names if not (self.directory / name).exists())
+        (self.directory / str(step)).rename(self.directory / free)
     if broken:
       self._open()
 

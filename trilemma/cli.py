@@ -11,8 +11,6 @@ from ml_collections import config_flags
 from trilemma.data import cache_dir
 from trilemma.exits import RunError, Stop, UserError
 
-DATA_DIR = flags.DEFINE_string('data_dir', '', 'TFDS directory; default TFDS_DATA_DIR.')
-
 
 def define_config():
   """The --config=configs/x.py[:tiny] flag; every --config.a.b=value overrides one key."""
@@ -24,8 +22,9 @@ def _parse(argv):
   sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
   try:
     return flags.FLAGS(argv)
-  except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as e:
-    _fail(UserError(' '.join(str(e).split())))
+  except Exception as e:  # a bad flag, or anything that a configuration file does wrong
+    kind = '' if isinstance(e, flags.Error) else f'{type(e).__name__}: '
+    _fail(UserError(kind + ' '.join(str(e).split())))
 
 
 def _fail(error):
@@ -56,6 +55,8 @@ def run(main, required=()):
       main(Stop().install())
     except RunError as e:
       _fail(e)
+    except OSError as e:  # a full or vanished disk
+      _fail(RunError(f'{e.filename or "input or output"}: {e.strerror or e}'))
 
   app.run(guarded, flags_parser=_parse)
 

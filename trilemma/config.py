@@ -1,8 +1,11 @@
 """Configurations: loading with overrides, comparing, and the checks that need no data."""
 
+import math
+
 from ml_collections import ConfigDict
 
-from trilemma.exits import UserError
+from trilemma.exits import UserError, choose
+from trilemma.parallel import MODES
 
 # What may differ when a run goes on: how far, how often, and on what.
 FREE = {
@@ -23,10 +26,18 @@ def flatten(config, prefix=''):
   return flat
 
 
+def _schedules(flat):
+  return {v for k, v in flat.items() if k.startswith('optim.') and k.endswith('.schedule')}
+
+
 def differences(old, new):
-  """{key: (old, new)} of what must not change while a run goes on; '(none)' for an absent key."""
+  """{key: (old, new)} of what must not change while a run goes on; '(none)' for an absent key.
+
+  The number of steps may change, except where a cosine learning rate depends on it.
+  """
   old, new = flatten(old), flatten(new)
-  keys = [k for k in sorted({*old, *new}) if k not in FREE and not k.startswith('sample.')]
+  free = FREE - {'train.steps'} if 'cosine' in _schedules(new) else FREE
+  keys = [k for k in sorted({*old, *new}) if k not in free and not k.startswith('sample.')]
   pairs = {k: (old.get(k, '(none)'), new.get(k, '(none)')) for k in keys}
   return {k: (a, b) for k, (a, b) in pairs.items() if a != b}
 
@@ -53,8 +64,16 @@ def check_train(config):
     raise UserError(f'config.ema={config.ema} must be in [0, 1)')
   if config.sample.n < 1:
     raise UserError(f'config.sample.n={config.sample.n} must be at least 1')
+  if c.max_skipped < 0:
+    raise UserError(f'config.train.max_skipped={c.max_skipped} must be at least 0')
+  choose('config.parallel', config.parallel, MODES)
+  if config.data.resolution < 0:
+    raise UserError(f'config.data.resolution={config.data.resolution}: use 0 for as stored')
   for player, optim in config.optim.items():
     where = f'config.optim.{player}'
+    for name in ('learning_rate', 'weight_decay', 'clip'):
+      if not (math.isfinite(optim[name]) and optim[name] >= 0):
+        raise UserError(f'{where}.{name}={optim[name]} must be at least 0')
     if optim.schedule not in ('constant', 'cosine'):
       raise UserError(f'{where}.schedule={optim.schedule!r}: choose constant or cosine')
     if optim.accumulate < 1:

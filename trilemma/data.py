@@ -71,19 +71,17 @@ def data_dir(flag=''):
   return Path(flag or os.environ.get('TFDS_DATA_DIR') or Path.home() / 'tensorflow_datasets')
 
 
-def _digits(split, directory, resolution):
+def _digits(split):
   from sklearn.datasets import load_digits
 
-  del directory, resolution
   images, labels = load_digits(return_X_y=True)
   held_out = np.arange(len(labels)) % 6 == 5  # every sixth image is the test split
   keep = held_out if split == 'test' else ~held_out
   return images[keep].reshape(-1, 8, 8, 1).astype(np.uint8), labels[keep]
 
 
-def _swirl(split, directory, resolution):
-  """Kingma et al.'s 2-D swirl, 1024 points (algorithms of the VDM colab); test is a new draw."""
-  del directory, resolution
+def _swirl(split):
+  """The 2-D swirl of Kingma et al.'s example, 1024 points; the test split is another draw."""
   random = np.random.RandomState(0 if split == 'train' else 1)
   theta = np.sqrt(random.rand(1024)) * 3 * np.pi
   radius = 2 * theta + np.pi
@@ -92,13 +90,8 @@ def _swirl(split, directory, resolution):
   return np.uint8(4 * (points + 30)).reshape(-1, 1, 1, 2), np.zeros(1024)
 
 
-def _tfds(name, split, directory, resolution):
-  del resolution
-  if split not in ('train', 'test'):
-    raise UserError(f'{name} has no split {split!r}: choose train or test')
-  cached = cache_dir() / f'{name}-{split}'
-
-  def decode():
+def _tfds(name, split, directory):
+  def decode(allocate):
     if not list((directory / name).glob('*/dataset_info.json')):
       raise UserError(
         f'{name} is not in {directory}: run python scripts/download.py {name} '
@@ -107,15 +100,27 @@ def _tfds(name, split, directory, resolution):
       )
     import tensorflow_datasets as tfds
 
-    source = tfds.data_source(name, split=split, data_dir=directory, download=False, try_gcs=False)
-    rows = [source[i] for i in tqdm(range(len(source)), f'decoding {name} {split}', disable=None)]
-    return np.stack([row['image'] for row in rows]), np.array([row['label'] for row in rows])
+    try:
+      source = tfds.data_source(
+        name, split=split, data_dir=directory, download=False, try_gcs=False
+      )
+    except NotImplementedError:
+      raise UserError(
+        f'{name} in {directory} was not prepared as array_record: run '
+        f'python scripts/download.py {name} --data_dir=ANOTHER_DIRECTORY'
+      ) from None
+    image = allocate((len(source), *FIXED[name][0]))
+    label = np.empty(len(source), np.int32)
+    for i in tqdm(range(len(source)), f'decoding {name} {split}', disable=None):
+      row = source[i]
+      image[i], label[i] = row['image'], row['label']
+    return image, label
 
-  return _cached(cached, decode)
+  return _cached(cache_dir() / f'{name}-{split}', decode)
 
 
 def _folder(path, split, resolution):
-  """Images below `path`; with sub-directories these are the classes. Every tenth is the test."""
+  """(image, label, class names) of a directory; every tenth file is the test split."""
   root = Path(path).expanduser()
   files = sorted(p for p in root.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
   if not files:
@@ -123,6 +128,9 @@ def _folder(path, split, resolution):
   classes = sorted({p.relative_to(root).parts[0] for p in files if p.parent != root})
   if classes and any(p.parent == root for p in files):
     raise UserError(f'{root} has images both beside and inside sub-directories: use one or other')
+  files = [p for n, p in enumerate(files) if (n % 10 == 9) == (split == 'test')]
+  if not files:
+    raise UserError(f'{root} has fewer than 10 images: none is left for the test split')
   facts = [(str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
   key = hashlib.sha256(repr((facts, resolution)).encode()).hexdigest()[:16]
 
@@ -135,40 +143,46 @@ def _folder(path, split, resolution):
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
-  def decode():
+  def decode(allocate):
     if not resolution:
       raise UserError('a folder needs its size: --config.data.resolution=32')
-    image = np.empty((len(files), resolution, resolution, 3), np.uint8)
-    for n, file in enumerate(tqdm(files, f'decoding {root.name}', disable=None)):
+    image = allocate((len(files), resolution, resolution, 3))
+    for n, file in enumerate(tqdm(files, f'decoding {root.name} {split}', disable=None)):
       image[n] = _resize(read(file)[None], resolution, 256)[0]
     label = [classes.index(p.relative_to(root).parts[0]) if classes else 0 for p in files]
     return image, np.array(label)
 
-  image, label = _cached(cache_dir() / f'folder-{key}', decode)
-  held_out = np.arange(len(files)) % 10 == 9
-  keep = np.flatnonzero(held_out if split == 'test' else ~held_out)
-  return image, label, keep, classes
+  return *_cached(cache_dir() / f'folder-{key}', decode), classes
 
 
 def _cached(path, decode):
-  """decode()'s (image, label), read from or kept in the directory `path`."""
-  image_file, label_file = path / 'image.npy', path / 'label.npy'
+  """decode(allocate)'s (image, label), read from or kept in the directory `path`.
+
+  allocate(shape) makes the uint8 array on disk, so that it may be larger than memory; only where
+  the cache cannot be written is it in memory.
+  """
+  names = ('image.npy', 'label.npy')
   try:
-    return np.load(image_file, mmap_mode='r'), np.load(label_file)
+    return np.load(path / names[0], mmap_mode='r'), np.load(path / names[1])
   except (OSError, ValueError, EOFError):
     pass
-  image, label = decode()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-      for file, array in ((image_file, image), (label_file, label)):
-        np.save(Path(temporary) / file.name, array)
-      path.mkdir(exist_ok=True)
-      for file in (image_file, label_file):
-        os.replace(Path(temporary) / file.name, file)
+    temporary = tempfile.TemporaryDirectory(dir=path.parent)
   except OSError as e:
     print(f'note: cannot cache decoded images in {path} ({e}); going on without')
-  return image, label
+    return decode(lambda shape: np.empty(shape, np.uint8))
+  with temporary as directory:
+    file = Path(directory) / names[0]
+    image, label = decode(
+      lambda shape: np.lib.format.open_memmap(file, 'w+', np.uint8, tuple(shape))
+    )
+    image.flush()
+    np.save(Path(directory) / names[1], label)
+    path.mkdir(exist_ok=True)
+    for name in names:
+      os.replace(Path(directory) / name, path / name)
+  return np.load(path / names[0], mmap_mode='r'), label
 
 
 def _resize(image, side, levels):
@@ -191,6 +205,8 @@ def _choose_classes(names, wanted):
     if name not in names:
       raise UserError(f'config.data.classes: no class {word!r}: choose from {", ".join(names)}')
     chosen.append(list(names).index(name))
+  if len(set(chosen)) < len(chosen):
+    raise UserError(f'config.data.classes={wanted} names a class twice')
   return chosen
 
 
@@ -203,7 +219,9 @@ def known_spec(c):
 def _spec(c, shape, levels, classes):
   if c.classes != 'all':
     classes = [classes[n] for n in _choose_classes(classes, c.classes)]
-  if c.resolution and shape[:2] != (1, 1):
+  if c.resolution and shape[:2] == (1, 1):
+    raise UserError(f'config.data.resolution={c.resolution}: {c.name} is points, not images')
+  if c.resolution:
     shape = (c.resolution, c.resolution, shape[2])
   return Spec(c.name, tuple(shape), 2 if c.binarise else levels, levels, tuple(classes))
 
@@ -211,25 +229,23 @@ def _spec(c, shape, levels, classes):
 def load(c, split='train', directory=''):
   """The Data of config section `data`. Raises UserError for missing data or unknown names."""
   name, directory = c.name, data_dir(directory)
+  choose('split', split, {'train': None, 'test': None})
   if name.startswith('folder:'):
-    image, label, keep, classes = _folder(name.removeprefix('folder:'), split, c.resolution)
+    image, label, classes = _folder(name.removeprefix('folder:'), split, c.resolution)
     shape, levels = image.shape[1:], 256
   else:
     choose('config.data.name', name, {**FIXED, 'folder:PATH': None})
     shape, levels, classes = FIXED[name]
-    read = {'digits': _digits, 'swirl': _swirl}.get(name, functools.partial(_tfds, name))
-    image, label = read(split, directory, c.resolution)
-    keep = np.arange(len(image))
+    read = {'digits': _digits, 'swirl': _swirl}.get(name)
+    image, label = read(split) if read else _tfds(name, split, directory)
   spec = _spec(c, shape, levels, classes)
   label = np.asarray(label, np.int32)
   if c.classes != 'all':
     chosen = _choose_classes(classes, c.classes)
-    keep = keep[np.isin(label[keep], chosen)]
+    keep = np.isin(label, chosen)
     renumber = np.full(len(classes), -1, np.int32)
     renumber[chosen] = np.arange(len(chosen))
-    label = renumber[label]
-  if len(keep) < len(image):
-    image, label = image[keep], label[keep]
+    image, label = image[keep], renumber[label[keep]]
   if not len(image):
     raise UserError(f'{name} has no images in its split {split!r} (classes: {c.classes})')
   if image.shape[1:] != spec.shape:

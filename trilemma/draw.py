@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from trilemma import parallel
 from trilemma.exits import UserError, choose
+from trilemma.step import stream
 
 
 def cycle_labels(n, spec):
@@ -14,10 +15,11 @@ def cycle_labels(n, spec):
   return np.arange(n, dtype=np.int32) % max(1, len(spec.classes))
 
 
-def labels_for(n, choice, spec, conditional):
+def labels_for(n, choice, spec, conditional, label_drop):
   """Labels i32[n] for a user's choice: a class name or number, 'none', or '' for all in turn.
 
-  Raises UserError for a class that the model does not have.
+  'none' is known only to a model that was trained with dropped labels. Raises UserError for a
+  class that the model does not have.
   """
   if not choice:
     return cycle_labels(n, spec)
@@ -25,7 +27,7 @@ def labels_for(n, choice, spec, conditional):
     raise UserError(f'label {choice!r}: this model is not conditional on classes')
   names = dict(zip(spec.classes, range(len(spec.classes)), strict=True))
   numbers = {str(number): number for number in names.values()}
-  known = {**numbers, **names, 'none': len(names)}
+  known = {**numbers, **names, **({'none': len(names)} if label_drop else {})}
   return np.full(n, choose('label', choice, known), np.int32)
 
 
@@ -63,7 +65,7 @@ def make_draw(model, spec, batch_size, devices=None):
       compiled[frames] = parallel.jit(
         lambda params, keys, label: model.sample(params, keys, label, frames=frames, tick=on_host)
       )
-    params, key = jax.device_put(params, replicated), jax.random.key(seed)
+    params, key = jax.device_put(params, replicated), stream(seed, 'sample')
     images = np.empty((n, *spec.shape), np.uint8)
     trace = []
     with bar:

@@ -5,7 +5,6 @@
 
 import os
 import signal
-import sys
 
 
 class RunError(Exception):
@@ -48,12 +47,14 @@ class Stop:
     if self.requested:
       os._exit(128 + number)
     self.requested = True
-    print(f'\n{signal.Signals(number).name}: stopping after this step', file=sys.stderr, flush=True)
+    name = signal.Signals(number).name
+    # no print: a handler may interrupt one
+    os.write(2, f'\n{name}: stopping when this is done; once more: at once\n'.encode())
 
   def check(self):
     """Raises Preempted once a signal has come."""
     if self.requested:
-      raise Preempted('stopped by a signal, all is saved: the same command goes on')
+      raise Preempted('stopped by a signal: the same command goes on')
 
 
 def choose(what, name, options):

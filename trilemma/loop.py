@@ -12,7 +12,7 @@ from trilemma import parallel, plots
 from trilemma.checkpoint import Checkpoints, save_once
 from trilemma.draw import cycle_labels, make_draw
 from trilemma.exits import Diverged
-from trilemma.step import eval_step, init_state
+from trilemma.step import eval_step, init_state, stream
 from trilemma.workdir import versions
 from trilemma.writers import Clock, Writer, write_json
 
@@ -27,17 +27,17 @@ def _mean(values):
 class Loop:
   """One run: the state on its devices and everything that happens between steps."""
 
-  def __init__(self, config, setup, runner, workdir, data_dir, stop, devices):
+  def __init__(self, config, setup, runner, workdir, stop, devices):
     self.config, self.setup, self.runner = config, setup, runner
     self.workdir, self.stop, self.devices = Path(workdir), stop, devices
-    self.key = jax.random.key(config.train.seed)
+    self.key = stream(config.train.seed, 'train')
     self.checkpoints = Checkpoints(self.workdir / 'checkpoints', config.train.keep)
     restored = self.checkpoints.restore(setup.abstract)
     if restored:
       state = restored[0]
     else:
       init = partial(init_state, setup.model, setup.tx)
-      state = parallel.jit(init, once=True)(jax.random.fold_in(self.key, 2**31 - 1))
+      state = parallel.jit(init, once=True)(stream(config.train.seed, 'init'))
     self.step = int(state.step)
     self.state = runner.replicate(state)
     self.writer = Writer(self.workdir, self.step, config.train.steps)
@@ -53,7 +53,6 @@ class Loop:
     self.skipped = dict.fromkeys(setup.model.losses, 0)
     self.clock = Clock(config.train.batch_size)
     self.saved_at = time.monotonic()
-    self.test = data_lib.load(config.data, 'test', data_dir) if config.train.eval_every else None
     self.eval_step = parallel.jit(partial(eval_step, setup.model))
     self.draw = make_draw(setup.model, data.spec, config.sample.n, devices)
 
@@ -100,35 +99,36 @@ class Loop:
   def _check_skipped(self, seen):
     for player in self.setup.model.losses:
       total, in_row = seen[f'train/{player}/skipped'], seen[f'train/{player}/skipped_in_row']
-      if in_row.max() > self.config.train.max_skipped:
-        self._post_mortem(player, int(in_row.max()))
+      worst = int(in_row.argmax())
+      if in_row[worst] > self.config.train.max_skipped:
+        self._post_mortem(player, self.step - len(in_row) + worst + 1, int(in_row[worst]))
       if total[-1] > self.skipped[player]:
         self.writer.say(f'warning: {total[-1]} non-finite updates of {player} skipped so far')
         self.skipped[player] = total[-1]
 
-  def _post_mortem(self, player, in_row):
+  def _post_mortem(self, player, end, in_row):
+    """Keeps the state and the rows of the in_row batches before step `end`; raises Diverged."""
     c, folder = self.config.train, self.workdir / 'diverged'
     save_once(folder / 'state', self.state)
     n = len(self.arrays['image'])
-    steps = range(max(0, self.step - in_row), self.step)
+    steps = range(max(0, end - in_row), end)
     rows = {s: data_lib.rows_at(c.seed, s, n, c.batch_size).tolist() for s in steps}
     write_json(folder / 'batches.json', rows)
     raise Diverged(
-      f'{in_row} non-finite updates of {player} in a row before step {self.step}: the state and '
-      f'the rows of these batches are in {folder}; try a smaller '
-      f'config.optim.{player}.learning_rate'
+      f'{in_row} non-finite updates of {player} in a row before step {end}: the state and the rows '
+      f'of these batches are in {folder}; try a smaller config.optim.{player}.learning_rate'
     )
 
   def evaluate(self):
     """Writes the loss of the running mean on the first examples of the test split, same noise."""
-    c, n = self.config.train, len(self.test.image)
-    rows = np.arange(c.eval_batches * c.batch_size).reshape(c.eval_batches, -1) % n
-    seen = []
-    for number, row in enumerate(rows):
+    size, test = self.config.train.batch_size, self.setup.test
+    key, seen = stream(self.config.train.seed, 'eval'), []
+    for number in range(min(self.config.train.eval_batches, max(1, len(test.image) // size))):
       self.stop.check()
-      batch = {'image': self.test.image[row], 'label': self.test.label[row]}
-      batch['index'] = np.arange(number * c.batch_size, (number + 1) * c.batch_size)
-      seen.append(self.eval_step(self.state.ema, self.key, batch))
+      index = np.arange(number * size, (number + 1) * size)
+      row = index % len(test.image)
+      batch = {'image': test.image[row], 'label': test.label[row], 'index': index}
+      seen.append(self.eval_step(self.state.ema, key, batch))
     seen = jax.device_get(seen)
     self.writer.write(self.step, {name: _mean([m[name] for m in seen]) for name in seen[0]})
 
@@ -147,6 +147,8 @@ class Loop:
       sheet = plots.tile(images, plots.columns_for(len(images), classes), spec.levels)
       picture.parent.mkdir(exist_ok=True)
       plots.save_png(picture, sheet)
+    if not self.pending:  # the time that took is not training's
+      self.clock.reset()
 
   def save(self):
     """Starts a checkpoint of this step."""

@@ -76,6 +76,7 @@ def _jit(train_step, devices):
 
 
 def _pmap(train_step, devices):
+  """The step under pmap: the same but for dropout masks, which each device draws for its share."""
   mean = partial(jax.lax.pmean, axis_name='batch')
   pmapped = jax.pmap(
     partial(_run, train_step, mean), axis_name='batch', devices=devices,
@@ -86,7 +87,8 @@ def _pmap(train_step, devices):
     split = lambda x: np.stack(np.split(np.asarray(x), len(devices), axis=1))
     return jax.tree.map(split, batch)
 
-  return Parallel(pmapped, lambda tree: tree, shard)
+  everywhere = NamedSharding(Mesh(np.array(devices), ('batch',)), PartitionSpec())
+  return Parallel(pmapped, lambda tree: jax.device_put(tree, everywhere), shard)
 
 
 MODES = {'jit': _jit, 'pmap': _pmap}

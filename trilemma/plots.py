@@ -1,6 +1,7 @@
 """Pictures of samples: PNG grids, strips over time and GIFs."""
 
 import math
+import os
 
 import numpy as np
 from PIL import Image
@@ -43,8 +44,10 @@ def columns_for(n, classes):
 
 
 def save_png(path, picture):
-  """Writes u8[H,W,3] as PNG."""
-  Image.fromarray(picture).save(path)
+  """Writes u8[H,W,3] as PNG, whole or not at all."""
+  temporary = path.with_suffix('.tmp')
+  Image.fromarray(picture).save(temporary, format='png')
+  os.replace(temporary, path)
 
 
 def save_gif(path, pictures, milliseconds=80):

@@ -1,6 +1,5 @@
 """A trained run, opened for sampling or evaluation from nothing but its workdir."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +35,7 @@ def open_checkpoint(workdir, step=-1, sample=None):
   config.sample.update(sample or {})
   model = families.make(config, spec)
   tx = {player: make_tx(config.optim[player], config.train.steps) for player in model.losses}
-  abstract = jax.eval_shape(partial(init_state, model, tx), jax.random.key(0))
+  abstract = jax.eval_shape(lambda: init_state(model, tx, jax.random.key(0)))
   directory = workdir / 'checkpoints'
   found = directory.is_dir() and Checkpoints(directory, read_only=True).restore(
     abstract, None if step < 0 else step

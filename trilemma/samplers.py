@@ -27,7 +27,8 @@ def report(tick, done, total):
 def walk(step, z, steps, frames=0, tick=None):
   """Applies z = step(z, j) for j = steps..1; also returns `frames` evenly spaced states.
 
-  There are at most as many frames as steps; the last is the result. tick(done, steps) runs on the host about a hundred times.
+  There are at most as many frames as steps; the last is the result. tick(done, steps) runs on the
+  host about a hundred times.
   """
   frames = min(frames, steps)
   trace = jnp.zeros((frames, *z.shape), z.dtype)

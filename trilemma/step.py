@@ -1,11 +1,17 @@
 """One training step of any family, as a pure function of the state, a key and a batch."""
 
+import zlib
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+
+def stream(seed, use):
+  """The key of one use of a seed ('init', 'train', 'eval', 'sample'), independent of the others."""
+  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(use.encode()))
 
 
 class State(NamedTuple):
@@ -19,13 +25,15 @@ class State(NamedTuple):
 
 def make_tx(c, steps):
   """The optax transformation of one player's config section; a non-finite update is skipped."""
-  # a warm-up of 0 steps would leave optax's linear schedule at its first value, 0
+  # the schedule counts updates, not steps, where batches are accumulated; optax's linear schedule
+  # over 0 steps would stay at its first value, 0
   rate = optax.constant_schedule(c.learning_rate)
   if c.schedule == 'cosine':
-    rate = optax.cosine_decay_schedule(c.learning_rate, steps - c.warmup)
+    rate = optax.cosine_decay_schedule(c.learning_rate, (steps - c.warmup) // c.accumulate)
   if c.warmup:
-    warmup = optax.linear_schedule(0.0, c.learning_rate, c.warmup)
-    rate = optax.join_schedules([warmup, rate], [c.warmup])
+    updates = -(-c.warmup // c.accumulate)
+    warmup = optax.linear_schedule(0.0, c.learning_rate, updates)
+    rate = optax.join_schedules([warmup, rate], [updates])
   clip = optax.clip_by_global_norm(c.clip) if c.clip else optax.identity()
   tx = optax.chain(clip, optax.adamw(rate, c.b1, c.b2, c.eps, weight_decay=c.weight_decay))
   if c.accumulate > 1:

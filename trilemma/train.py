@@ -12,7 +12,7 @@ from trilemma.config import check_train
 from trilemma.exits import Preempted, RunError, Stop, UserError
 from trilemma.loop import Loop
 from trilemma.step import State, init_state, make_tx, train_step
-from trilemma.workdir import claim, locked
+from trilemma.workdir import compare, locked, record
 
 
 def parameters(tree):
@@ -24,6 +24,7 @@ class Setup(NamedTuple):
   """What a run is made of, before any array is on a device."""
 
   data: data_lib.Data
+  test: data_lib.Data | None
   model: Any
   tx: dict
   abstract: State  # shapes and types of the state
@@ -33,13 +34,14 @@ def set_up(config, data_dir=''):
   """Everything that can fail for a user's mistake: settings, data, shapes. Raises UserError."""
   check_train(config)
   data = data_lib.load(config.data, 'train', data_dir)
+  test = data_lib.load(config.data, 'test', data_dir) if config.train.eval_every else None
   model = families.make(config, data.spec)
   missing = set(model.losses) - set(config.optim)
   if missing:
     raise UserError(f'config.optim has no section for {", ".join(sorted(missing))}')
   tx = {player: make_tx(config.optim[player], config.train.steps) for player in model.losses}
-  abstract = jax.eval_shape(partial(init_state, model, tx), jax.random.key(0))
-  return Setup(data, model, tx, abstract)
+  abstract = jax.eval_shape(lambda: init_state(model, tx, jax.random.key(0)))
+  return Setup(data, test, model, tx, abstract)
 
 
 def describe(config, setup, workdir, devices):
@@ -71,8 +73,10 @@ def train(config, workdir, data_dir='', stop=None, devices=None, allowed=()):
   runner = parallel.make(config.parallel, step_fn, devices, config.train.batch_size)
   print(describe(config, setup, workdir, devices), flush=True)
   with locked(workdir):
-    claim(workdir, config, setup.data, allowed)
-    loop = Loop(config, setup, runner, workdir, data_dir, stop, devices)
+    changes = compare(workdir, config, setup.data, allowed)
+    loop = Loop(config, setup, runner, workdir, stop, devices)
+    record(workdir, config, setup.data, changes)
+    whole = True
     try:
       loop.look(again=True)
       while loop.step < config.train.steps:
@@ -82,12 +86,12 @@ def train(config, workdir, data_dir='', stop=None, devices=None, allowed=()):
         stop.check()
         loop.look()
         loop.save_if_due()
-      loop.save()
+      whole = loop.save()
     except Preempted:
       loop.save()
       raise
     finally:
-      whole = loop.close()
+      whole = loop.close() and whole
     if not whole:
       raise RunError(f'the last checkpoint could not be written to {workdir / "checkpoints"}')
     return loop.state

@@ -30,11 +30,11 @@ def locked(workdir):
     yield
 
 
-def claim(workdir, config, data, allowed=()):
-  """Checks that the workdir is this run's, or makes it so: an empty one gets its config.json.
+def compare(workdir, config, data, allowed=()):
+  """The list of changes to record: raises UserError where the workdir is not this run's.
 
-  Raises UserError where the configuration or the data differ in what must not change, except
-  for the keys in `allowed` ('data' for the data); config.json keeps a list of what was changed.
+  An empty directory is anybody's. Otherwise the configuration and the data must agree in what must
+  not change, except for the keys in `allowed` ('data' for the data).
   """
   file = workdir / 'config.json'
   if not file.exists():
@@ -44,20 +44,23 @@ def claim(workdir, config, data, allowed=()):
         f'{workdir} holds {", ".join(found[:3])} but no config.json, so it is no run of this '
         'project: choose an empty or new directory'
       )
-    changes = []
-  else:
-    saved = read(workdir)
-    changed = differences(saved['config'], config)
-    if saved['data'] != data.fingerprint():
-      changed['data'] = saved['data'], data.fingerprint()
-    refused = [f'{k}: {old} -> {new}' for k, (old, new) in changed.items() if k not in allowed]
-    if refused:
-      raise UserError(
-        f'{workdir} was made with another configuration ({"; ".join(refused)}): choose another '
-        f'--workdir, or go on regardless with --allow_config_change={",".join(changed)}'
-      )
-    changes = saved['changes'] + [{k: list(values)} for k, values in changed.items()]
-  write_json(file, {
+    return []
+  saved = read(workdir)
+  changed = differences(saved['config'], config)
+  if saved['data'] != data.fingerprint():
+    changed['data'] = saved['data'], data.fingerprint()
+  refused = [f'{k}: {old} -> {new}' for k, (old, new) in changed.items() if k not in allowed]
+  if refused:
+    raise UserError(
+      f'{workdir} was made with another configuration ({"; ".join(refused)}): choose another '
+      f'--workdir, or go on regardless with --allow_config_change={",".join(changed)}'
+    )
+  return saved['changes'] + [{k: list(values)} for k, values in changed.items()]
+
+
+def record(workdir, config, data, changes):
+  """Writes config.json; only once the run is known to start."""
+  write_json(workdir / 'config.json', {
     'config': config.to_dict(), 'spec': data.spec._asdict(), 'data': data.fingerprint(),
     'changes': changes,
   })  # fmt: skip
@@ -66,11 +69,12 @@ def claim(workdir, config, data, allowed=()):
 def read(workdir):
   """The contents of config.json. Raises UserError where there is none or it is damaged."""
   try:
-    return json.loads((workdir / 'config.json').read_text())
+    saved = json.loads((workdir / 'config.json').read_text())
+    return {key: saved[key] for key in ('config', 'spec', 'data', 'changes')}
   except FileNotFoundError:
     raise UserError(f'{workdir} is no run: it has no config.json') from None
-  except (OSError, json.JSONDecodeError) as e:
-    raise UserError(f'{workdir / "config.json"} cannot be read: {e}') from e
+  except (OSError, json.JSONDecodeError, KeyError, TypeError) as e:
+    raise UserError(f'{workdir / "config.json"} is damaged: {e!r}') from e
 
 
 def open_config(workdir):

@@ -115,7 +115,7 @@ class GroupNorm(nn.Module):
     batch, channels = x.shape[0], x.shape[-1]
     scale = self.param('scale', nn.initializers.ones_init(), (channels,))
     bias = self.param('bias', nn.initializers.zeros_init(), (channels,))
-    groups = math.gcd(32, max(1, channels // 4))
+    groups = math.gcd(channels, 2 ** int(math.log2(max(1, min(32, channels // 4)))))
     flat = x.reshape(batch, -1, channels)
 
     def over_group(s):  # mean over the group's channels and positions, one value per channel
