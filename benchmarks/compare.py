@@ -15,7 +15,7 @@ OURS = [
   sys.executable, str(HERE.parent / 'scripts' / 'benchmark.py'),
   f'--config={HERE.parent / "configs" / "cifar10_ddpm.py"}', '--config.train.batch_size=32',
   '--config.net.channels=64', '--config.net.multipliers=(1,2,2)', '--config.net.dropout=0.0',
-  '--config.data.flip=False',
+  '--config.data.flip=False', '--config.sample.sampler=ddim',
 ]  # fmt: skip
 
 
