@@ -3,6 +3,8 @@
 python scripts/train.py --config=configs/digits_ddpm.py --workdir=runs/digits_ddpm
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from trilemma import cli
@@ -21,11 +23,14 @@ def main(stop):
 
   from trilemma import parallel
   from trilemma.train import describe, set_up, train
+  from trilemma.workdir import compare
 
   config, data_dir = CONFIG.value, DATA_DIR.value
   if DRY_RUN.value:
     setup, devices = set_up(config, data_dir), jax.devices()
     parallel.make(config.parallel, None, devices, config.train.batch_size)
+    if (Path(WORKDIR.value) / 'config.json').exists():
+      compare(Path(WORKDIR.value), config, setup.data, ALLOW.value)
     print(describe(config, setup, WORKDIR.value, devices))
     return
   train(config, WORKDIR.value, data_dir, stop, allowed=ALLOW.value)

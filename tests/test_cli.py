@@ -37,7 +37,7 @@ def call(script, *flags, code=0, **environment):
 @pytest.mark.parametrize(('flags', 'message'), [
   (('--config=configs/nothing.py',), 'no such configuration'),
   ((f'{TINY}:small',), 'choose tiny'),
-  ((TINY, '--config.train.stpes=3'), 'steps'),
+  ((TINY, '--config.train.stpes=3'), "did you mean 'steps'?"),
   ((TINY, '--config.train.steps=many'), 'many'),
   ((TINY, '--confg.train.steps=3'), 'confg'),
   ((TINY, '--config.family=ddmp'), 'choose from ddpm'),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
@@ -19,7 +20,7 @@ def layout(state):
 
 def finite(state):
   """Whether every number in a pytree is finite."""
-  return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state))
+  return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
 
 
 class Checkpoints:

@@ -1,6 +1,7 @@
 """What every script does around its main: flags, errors as one line, exit codes, the caches."""
 
 import os
+import re
 import sys
 import warnings
 
@@ -23,6 +24,9 @@ def _parse(argv):
   try:
     return flags.FLAGS(argv)
   except Exception as e:  # a bad flag, or anything that a configuration file does wrong
+    typo = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', str(e))
+    if typo:
+      _fail(UserError(f'no such key {typo[2]!r} in --config: did you mean {typo[1]!r}?'))
     kind = '' if isinstance(e, flags.Error) else f'{type(e).__name__}: '
     _fail(UserError(kind + ' '.join(str(e).split())))
 

@@ -66,6 +66,8 @@ class Loop:
 
   def advance(self):
     """Dispatches the next inner steps and waits for those before, so that one is in flight."""
+    if not self.clock.running:
+      self.writer.say('compiling the step, kept for the next launch ...')
     k = self.inner - self.step % self.inner
     self.state, metrics = self.runner.step(self.state, self.key, self.placed, self.batch(k))
     jax.block_until_ready(self.pending[-1] if self.clock.running and self.pending else metrics)
