@@ -55,7 +55,8 @@ class Checkpoints:
     if step in self._manager.all_steps():
       return True
     if not finite(state):
-      return self._warn('the state is not finite')
+      print(f'warning: step {step} is not finite and was not saved', file=sys.stderr)
+      return False  # and no new manager: the save before may still be under way
     # A copy, because the next train step donates the state while this is still being written.
     state = jax.tree.map(jnp.copy, state)
     args = ocp.args.Composite(

@@ -29,7 +29,7 @@ def make_tx(c, steps):
   # over 0 steps would stay at its first value, 0
   rate = optax.constant_schedule(c.learning_rate)
   if c.schedule == 'cosine':
-    rate = optax.cosine_decay_schedule(c.learning_rate, (steps - c.warmup) // c.accumulate)
+    rate = optax.cosine_decay_schedule(c.learning_rate, max(1, (steps - c.warmup) // c.accumulate))
   if c.warmup:
     updates = -(-c.warmup // c.accumulate)
     warmup = optax.linear_schedule(0.0, c.learning_rate, updates)
