@@ -5,6 +5,8 @@ Values are never None: 0, '' or 'all' stand for 'not used', as each comment says
 
 from ml_collections import ConfigDict
 
+from trilemma.exits import UserError
+
 
 def optimizer():
   """One player's optimizer: optax, in the order clip, AdamW, learning-rate schedule."""
@@ -70,6 +72,8 @@ def unet():
       'middle_attention': True,
       'heads': 1,
       'dropout': 0.1,
+      'scale_shift': False,  # the time scales and shifts a norm, instead of being added before it
+      'label': 'table',  # or 'mlp': one-hot -> Dense -> GELU -> Dense
       'dtype': 'float32',  # or 'bfloat16': compute; parameters and statistics stay float32
     }
   )
@@ -83,40 +87,104 @@ def cnn():
       'widths': (16, 32, 32, 16),
       'kernel': 7,
       'activation': 'gelu',  # or 'selu', 'swish'
+      'label': 'table',  # or 'mlp'
       'dtype': 'float32',
     }
   )
+
+
+def encoder():
+  """The UNet's way down, for classifiers of noisy images."""
+  return ConfigDict(
+    {
+      'name': 'encoder',
+      'channels': 32,
+      'multipliers': (1, 2, 2),
+      'blocks': 1,
+      'attention': (),
+      'heads': 1,
+      'dropout': 0.0,
+      'dtype': 'float32',
+    }
+  )
+
+
+def lenet():
+  """A small classifier of clean images."""
+  return ConfigDict(
+    {'name': 'lenet', 'widths': (16, 32), 'hidden': 64, 'dropout': 0.0, 'dtype': 'float32'}
+  )
+
+
+def diffusion():
+  """The noise of a DDPM or of a classifier that guides one."""
+  return ConfigDict(
+    {
+      'schedule': 'linear',  # or 'cosine'
+      'steps': 1000,  # T
+      'rescale_betas': False,  # linear betas times 1000 / T
+    }
+  )
+
+
+def classifier(noisy):
+  """A classifier of noisy images, which see the time, or of clean ones."""
+  config = common()
+  config.family = 'classifier'
+  config.model = diffusion()
+  config.model.noisy = noisy  # if not, the three above do not count
+  config.net = encoder() if noisy else lenet()
+  return config
 
 
 def ddpm():
   """A DDPM."""
   config = common()
   config.family = 'ddpm'
-  config.model = {
-    'schedule': 'linear',  # or 'cosine'
-    'steps': 1000,  # T
-    'rescale_betas': False,  # linear betas times 1000 / T
-    'loss': 'simple',  # or 'vlb'
-    'variance': 'fixed_large',  # or 'fixed_small'
+  config.model = diffusion()
+  config.model.update({
+    'predict': 'eps',  # or 'x', 'v'
+    'loss': 'simple',  # or 'vlb', 'hybrid' (simple + vlb_weight * vlb, for the variance only)
+    'weighting': 'own',  # of the squared error; or of x's: 'snr', 'min_snr_5'
+    'vlb_weight': 0.001,  # in the hybrid loss, of the bound in bits/dim
+    'times': 'uniform',  # or 'importance', for the vlb loss
+    'variance': 'fixed_large',  # or 'fixed_small', 'learned'
     'conditional': False,  # on the data's classes
     'label_drop': 0.0,  # probability of training an example without its label
-  }
+  })  # fmt: skip
   config.sample.update(
     {
-      'sampler': 'ancestral',  # or 'ddim'
-      'steps': 0,  # evenly spaced steps of T; 0: all
+      'sampler': 'ancestral',  # or 'ddim', 'dpmpp_2m'
+      'steps': 0,  # how many of T; 0: all
+      'spacing': 't',  # or 'gamma': in what they are evenly spaced
       'eta': 0.0,  # of ddim: 0 deterministic, 1 ancestral
       'clip': True,  # x_hat to the data's range, in sampling and bits/dim
+      'guidance': 1.0,  # classifier-free: 0 unconditional, 1 conditional, more: guided
+      'classifier': '',  # workdir of a classifier that guides
+      'classifier_scale': 1.0,  # of its gradient
     }
   )
   return config
 
 
-def variant(config, name):
-  """The config, or with name 'tiny' the same shrunk to seconds for tests."""
-  if name not in ('', 'tiny'):
-    raise ValueError(f'unknown variant {name!r}: choose tiny')
-  return shrink(config) if name == 'tiny' else config
+def variants(config, words, *groups):
+  """The config with the changes of comma-separated words, as in --config=configs/x.py:cosine,tiny.
+
+  A group is {word: {dotted key: value}}, and at most one word of each may be given; 'tiny' comes
+  with every experiment. Raises UserError for an unknown word or two of a group.
+  """
+  words = [word for word in words.split(',') if word]
+  known = [word for group in groups for word in group] + ['tiny']
+  for word in words:
+    if word not in known:
+      raise UserError(f'unknown variant {word!r}: choose from {", ".join(known)}')
+  for group in groups:
+    given = [word for word in words if word in group]
+    if len(given) > 1:
+      raise UserError(f'variants {" and ".join(given)} exclude each other')
+    for word in given:
+      config.update_from_flattened_dict(group[word])
+  return shrink(config) if 'tiny' in words else config
 
 
 def shrink(config):
@@ -126,15 +194,19 @@ def shrink(config):
     'multipliers': (1, 2),
     'blocks': 1,
     'attention': (),
+    'heads': 1,
     'widths': (4, 4),
     'kernel': 3,
+    'hidden': 8,
   }
   config.net.update({k: v for k, v in small.items() if k in config.net})
   config.model.steps = 32
   config.model.rescale_betas = config.model.schedule == 'linear'
   for optim in config.optim.values():
     optim.warmup = 0
-  config.sample.update({'n': 8, 'steps': min(config.sample.steps, 8)})
+  config.sample.n = 8
+  if 'steps' in config.sample:
+    config.sample.steps = min(config.sample.steps, 8)
   config.train.update({
     'steps': 4, 'batch_size': 8, 'inner_steps': 1, 'log_every': 2, 'eval_every': 4,
     'eval_batches': 1, 'sample_every': 4, 'save_every': 2,

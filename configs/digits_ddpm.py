@@ -17,4 +17,4 @@ def get_config(variant=''):
     'steps': 2000, 'batch_size': 64, 'eval_every': 500, 'sample_every': 1000, 'save_every': 500,
   })  # fmt: skip
   config.sample.update({'n': 100, 'sampler': 'ddim', 'steps': 50})
-  return base.variant(config, variant)
+  return base.variants(config, variant)

@@ -14,4 +14,4 @@ def get_config(variant=''):
   config.optim.net.warmup = 1000
   config.train.update({'steps': 200_000, 'batch_size': 64, 'inner_steps': 10})
   config.sample.update({'sampler': 'ddim', 'steps': 100})
-  return base.variant(config, variant)
+  return base.variants(config, variant)

@@ -1,4 +1,4 @@
-"""DDPM (Ho et al. 2020) as a trilemma.model.Model.
+"""DDPM (Ho et al. 2020; Nichol and Dhariwal 2021) as a trilemma.model.Model.
 
 Positions i = 1..T index the gamma table; the net sees t = (i - 1) / T, which its embedding reads
 as the paper's timestep scaled to 0..1000.
@@ -10,31 +10,53 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddpm.schedule import gamma_table, reverse_log_variance, spaced
+from ddpm import times
+from ddpm.schedule import SPACINGS, gamma_table, reverse_log_variance, spaced
 from trilemma import gaussian
 from trilemma.data import view
 from trilemma.exits import UserError, choose
-from trilemma.model import Model
+from trilemma.model import Bits, Model
 from trilemma.nets import make_net
-from trilemma.samplers import SAMPLERS, noise_like, report
+from trilemma.samplers import SAMPLERS, noise_like
 
-LOSSES = ('simple', 'vlb')
+LOSSES = ('simple', 'vlb', 'hybrid')
+TIMES = ('uniform', 'importance')
+BITS_PARTS = 50  # the bound's terms are computed in so many calls
+
+# What the net may predict: its target (x, g, eps), x_hat from its output (z, g, out), and the log
+# weight (g) that its squared error has in units of the squared error of x.
+PREDICTIONS = {
+  'eps': (lambda x, g, eps: eps, gaussian.x_from_eps, lambda g: -g),
+  'x': (lambda x, g, eps: x, lambda z, g, out: out, jnp.zeros_like),
+  'v': (
+    lambda x, g, eps: gaussian.diffuse(eps, g, -x),
+    lambda z, g, out: gaussian.diffuse(z, g, -out),
+    lambda g: jax.nn.softplus(-g),
+  ),
+}
+# Log weights of the squared error of x; 'own' leaves the error of what is predicted unweighted.
+WEIGHTINGS = {
+  'own': None,
+  'snr': lambda g: -g,
+  'min_snr_5': lambda g: jnp.minimum(-g, math.log(5)),  # Hang et al. 2023
+}
 
 
 def bound_term(x, z, x_hat, i, gammas, log_variance, levels):
   """L_{i-1} of Ho et al. 2020, equation 5, in nats per dimension [B,...], for positions i i32[B].
 
   KL(q(z_{i-1} | z_i, x) || p(z_{i-1} | z_i)) where i > 1, else -log p(x | z_1) with the
-  discretised decoder. gammas f32[T+1] and log_variance f32[T+1] belong to the same grid.
+  discretised decoder. log_variance, of p, broadcasts against x; gammas f32[T+1].
   """
   g_s, g_t = gammas[i - 1], gammas[i]
+  last = gaussian.per_example(i, x) == 1
   mean_q, var_q = gaussian.posterior(z, x, g_s, g_t)
   mean_p, _ = gaussian.posterior(z, x_hat, g_s, g_t)
   log_var_q = gaussian.per_example(jnp.log(jnp.where(i > 1, var_q, 1.0)), x)
-  log_var_p = gaussian.per_example(log_variance[i], x)
-  kl = gaussian.kl(mean_q, log_var_q, mean_p, log_var_p)
-  decoder = -gaussian.discretised_log_likelihood(x, mean_p, 0.5 * log_var_p, levels)
-  return jnp.where(gaussian.per_example(i, x) > 1, kl, decoder)
+  kl = gaussian.kl(mean_q, log_var_q, mean_p, log_variance)
+  log_scale = jnp.where(last, 0.5 * log_variance, 0.0)  # no NaN where the decoder is not used
+  decoder = -gaussian.discretised_log_likelihood(x, mean_p, log_scale, levels)
+  return jnp.where(last, decoder, kl)
 
 
 def prior_term(x, g):
@@ -43,13 +65,26 @@ def prior_term(x, g):
   return gaussian.kl(gaussian.alpha(g) * x, log_var, 0.0, 0.0)
 
 
-def check(config, spec):
+def check(config, spec, guide):
   """Raises UserError for settings that contradict each other or the data."""
   m, s = config.model, config.sample
   if m.rescale_betas and m.schedule != 'linear':
     raise UserError(f'config.model.rescale_betas is for the linear schedule, not {m.schedule}')
   choose('config.model.loss', m.loss, dict.fromkeys(LOSSES))
+  choose('config.model.times', m.times, dict.fromkeys(TIMES))
+  choose('config.model.predict', m.predict, PREDICTIONS)
+  choose('config.model.weighting', m.weighting, WEIGHTINGS)
   choose('config.sample.sampler', s.sampler, SAMPLERS)
+  choose('config.sample.spacing', s.spacing, dict.fromkeys(SPACINGS))
+  learned = m.variance == 'learned'
+  if m.loss == 'hybrid' and not learned:
+    raise UserError('config.model.loss=hybrid needs --config.model.variance=learned')
+  if m.loss == 'simple' and learned:
+    raise UserError('config.model.variance=learned needs --config.model.loss=hybrid or vlb')
+  if m.times == 'importance' and m.loss != 'vlb':
+    raise UserError('config.model.times=importance is for --config.model.loss=vlb')
+  if m.weighting != 'own' and m.loss == 'vlb':
+    raise UserError('config.model.weighting is for the squared error: the vlb loss has its own')
   if m.conditional and len(spec.classes) < 2:
     raise UserError(
       f'config.model.conditional=True, but {spec.name} has no classes: '
@@ -67,38 +102,82 @@ def check(config, spec):
     raise UserError(f'config.sample.eta={s.eta}: choose 0 (deterministic) to 1 (ancestral)')
   if s.eta and s.sampler != 'ddim':
     raise UserError(f'config.sample.eta={s.eta} is for --config.sample.sampler=ddim')
+  for name in ('guidance', 'classifier_scale'):
+    if not (math.isfinite(s[name]) and s[name] >= 0):
+      raise UserError(f'config.sample.{name}={s[name]} must be at least 0')
+  if s.guidance != 1 and not m.conditional:
+    raise UserError(f'config.sample.guidance={s.guidance:g} needs a model with classes: this one '
+                    'was not trained with --config.model.conditional=True')  # fmt: skip
+  if s.guidance != 1 and not m.label_drop:
+    raise UserError(f'config.sample.guidance={s.guidance:g} needs a model that was trained with '
+                    'some labels left out, --config.model.label_drop=0.1')  # fmt: skip
+  if guide and not len(spec.classes):
+    raise UserError(f'config.sample.classifier: {spec.name} has no classes')
 
 
-def make(config, spec):
-  """The Model; `spec` is trilemma.data.Spec. Raises UserError for settings that cannot work."""
+def make(config, spec, guide=None):
+  """The Model; `spec` is trilemma.data.Spec. Raises UserError for settings that cannot work.
+
+  guide(z, g, label) -> like z is classifier guidance, subtracted from eps_hat times
+  config.sample.classifier_scale (ddpm/classifier.py).
+  """
   m, s = config.model, config.sample
   table = gamma_table(m.schedule, m.steps, m.rescale_betas)
-  check(config, spec)
+  log_variances = np.float32(reverse_log_variance(table, m.variance))
+  check(config, spec, guide)
   classes = len(spec.classes) if m.conditional else 0
-  net = make_net(config.net, spec.shape, out_channels=spec.shape[-1], num_classes=classes)
+  channels = spec.shape[-1]
+  outputs = 2 * channels if m.variance == 'learned' else channels
+  net = make_net(config.net, spec.shape, outputs, num_classes=classes)
+  target, x_from_output, log_own_weight = PREDICTIONS[m.predict]
   gammas = np.float32(table)
-  log_variance = np.float32(reverse_log_variance(table, m.variance))
   dims = math.prod(spec.shape)
 
   def init(key):
     z, t, label = jnp.zeros((1, *spec.shape)), jnp.zeros(1), jnp.zeros(1, jnp.int32)
-    return {'net': net.init(key, z, t, label, False)['params']}
+    params = {'net': net.init(key, z, t, label, False)['params']}
+    return {**params, 'times': times.empty(m.steps)} if m.times == 'importance' else params
 
-  def eps_hat(params, z, i, label, dropout=None):
-    """The net's noise for positions i (scalar or [B]); dropout is a key in training."""
+  def output(params, z, i, label, dropout=None):
+    """The net's output at positions i (scalar or [B]); dropout is a key in training."""
     t = jnp.broadcast_to((i - 1) / m.steps, z.shape[:1]).astype(jnp.float32)
     rngs = None if dropout is None else {'dropout': dropout}
     return net.apply({'params': params['net']}, z, t, label, dropout is not None, rngs=rngs)
 
-  def x_hat(params, z, i, label):
-    """The denoised image, clipped to the data's range if the config says so."""
-    x = gaussian.x_from_eps(z, jnp.asarray(gammas)[i], eps_hat(params, z, i, label))
+  def guided(params, z, i, label):
+    """The output with classifier-free guidance (Ho and Salimans 2022), s = 1 + their w.
+
+    The outputs for eps, x and v are affine in each other at a given z, so that mixing any is the
+    same. A learned variance is the conditional one.
+    """
+    null = jnp.full_like(label, classes)
+    if s.guidance == 1:
+      return output(params, z, i, label)
+    if s.guidance == 0:
+      return output(params, z, i, null)
+    both = output(params, jnp.concatenate([z, z]), i, jnp.concatenate([label, null]))
+    with_label, without = jnp.split(both, 2)
+    mixed = without + s.guidance * (with_label - without)
+    return jnp.concatenate([mixed[..., :channels], with_label[..., channels:]], -1)
+
+  def log_variance(out, i, bounds):
+    """log variance of p(z_s | z_t) at index i of tables `bounds` f32[2,S+1], ready for [B,...]."""
+    lower, upper = (gaussian.per_example(jnp.asarray(b)[i], out) for b in bounds)
+    if m.variance != 'learned':
+      return lower
+    return lower + 0.5 * (out[..., channels:] + 1) * (upper - lower)
+
+  def x_hat(out, z, i):
+    """The denoised image of a net's output."""
+    return x_from_output(z, jnp.asarray(gammas)[i], out[..., :channels])
+
+  def clip(x):
     return jnp.clip(x, -1, 1) if s.clip else x
 
-  def bound(x, z, x_hat, i):
-    """The term of position i in bits/dim, per example."""
-    tables = jnp.asarray(gammas), jnp.asarray(log_variance)
-    nats = bound_term(x, z, x_hat, i, *tables, spec.levels)
+  def bound(x, z, x_hat, out, i):
+    """The term of positions i in bits/dim, per example."""
+    log_var = log_variance(out, i, log_variances)
+    nats = bound_term(x, z, x_hat, i, jnp.asarray(gammas), log_var, spec.levels)
     return nats.reshape(len(x), -1).sum(-1) / (dims * math.log(2))
 
   def prior(x):
@@ -112,7 +191,13 @@ def make(config, spec):
     image = view(spec, config.data, keys, batch['image'], train)
     x = gaussian.to_model_scale(image, spec.levels)
     time, noise, drop = (jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(keys) for n in range(3))
-    i = jax.vmap(lambda k: jax.random.randint(k, (), 1, m.steps + 1))(time)
+    if m.times == 'importance' and train:
+      p = times.probabilities(params['times'])
+      i = 1 + jax.vmap(lambda k: jax.random.categorical(k, jnp.log(p)))(time)
+      weight = 1 / (m.steps * p[i - 1])
+    else:
+      i = jax.vmap(lambda k: jax.random.randint(k, (), 1, m.steps + 1))(time)
+      weight = 1.0
     eps = noise_like(noise, 0, x)
     label = batch['label']
     if train and m.label_drop:
@@ -120,28 +205,55 @@ def make(config, spec):
       label = jnp.where(dropped, classes, label)
     g = jnp.asarray(gammas)[i]
     z = gaussian.diffuse(x, g, eps)
-    predicted = eps_hat(params, z, i, label, dropout if train else None)
-    mse = jnp.mean((eps - predicted) ** 2)
+    out = output(params, z, i, label, dropout if train else None)
+    error = (target(x, g, eps) - out[..., :channels]) ** 2
+    if m.weighting != 'own':
+      log_weight = WEIGHTINGS[m.weighting](g) - log_own_weight(g)
+      error *= gaussian.per_example(jnp.exp(log_weight), x)
+    mse = jnp.mean(error)
     if m.loss == 'simple':
       return mse, {}
-    x_predicted = gaussian.x_from_eps(z, g, predicted)
     # one term of the sum over T, times T: unbiased for the whole bound
-    bits = jnp.mean(m.steps * bound(x, z, x_predicted, i) + prior(x))
-    return bits, {'mse': mse, 'bits_per_dim': bits}
+    if m.loss == 'hybrid':  # the bound trains the variance only
+      term = m.steps * bound(x, z, jax.lax.stop_gradient(x_hat(out, z, i)), out, i)
+      vlb = jnp.mean(term)
+      return mse + m.vlb_weight * vlb, {'mse': mse, 'vlb': vlb}
+    term = m.steps * bound(x, z, x_hat(out, z, i), out, i)
+    bits = jnp.mean(weight * term + prior(x))
+    metrics = {'mse': mse, 'bits_per_dim': bits}
+    if m.times == 'importance' and train:
+      metrics['notes'] = {'position': i, 'loss': term}
+    return bits, metrics
+
+  def remember(params, notes):
+    return {**params, 'times': times.remember(params['times'], **notes)}
 
   def sample(params, keys, label, frames=0, tick=None):
-    positions = spaced(m.steps, s.steps or m.steps)
+    positions = spaced(table, s.steps or m.steps, s.spacing)
     grid = np.concatenate([[-np.inf], table[positions]])
+    bounds = np.float32(reverse_log_variance(grid, m.variance))
     at = jnp.asarray(np.concatenate([[0], positions]), jnp.int32)
     z = noise_like(keys, 0, jnp.zeros((len(keys), *spec.shape)))
+
+    def denoise(z, j):
+      i = at[j]
+      out = guided(params, z, i, label)
+      x = x_hat(out, z, i)
+      if guide:  # eps_hat - scale * guide, in units of x
+        g = jnp.asarray(gammas)[i]
+        x += s.classifier_scale * jnp.exp(g / 2) * guide(z, g, label)
+      return clip(x), log_variance(out, j, bounds)
+
     x, trace = SAMPLERS[s.sampler](
-      lambda z, j: x_hat(params, z, at[j], label), grid, z, keys,
-      log_variance=reverse_log_variance(grid, m.variance), eta=s.eta, frames=frames, tick=tick,
+      denoise, grid, z, keys, eta=s.eta, frames=frames, tick=tick
     )  # fmt: skip
     image = gaussian.to_levels(x, spec.levels)
     return (image, gaussian.to_levels(trace, spec.levels)) if frames else image
 
-  def bits(params, key, batch, tick=None):
+  parts = min(BITS_PARTS, m.steps)
+
+  def bits(params, key, batch, part):
+    """The terms of positions part + 1, part + 1 + parts, ...; part 0 has the two others."""
     seen, keys = (
       jax.vmap(jax.random.fold_in, (None, 0))(k, batch['index']) for k in jax.random.split(key)
     )
@@ -149,12 +261,18 @@ def make(config, spec):
 
     def term(total, i):
       z = gaussian.diffuse(x, jnp.asarray(gammas)[i], noise_like(keys, i, x))
-      value = bound(x, z, x_hat(params, z, i, batch['label']), jnp.full(len(x), i))
-      report(tick, i, m.steps)
-      return total + jnp.where(i > 1, value, 0.0), jnp.where(i == 1, value, 0.0)
+      out = output(params, z, i, batch['label'])
+      value = bound(x, z, clip(x_hat(out, z, i)), out, jnp.full(len(x), i))
+      return total + jnp.where((i > 1) & (i <= m.steps), value, 0.0), jnp.where(i == 1, value, 0.0)
 
-    diffusion, decoder = jax.lax.scan(term, jnp.zeros(len(x)), jnp.arange(1, m.steps + 1))
-    terms = {'prior': prior(x), 'diffusion': diffusion, 'reconstruction': decoder.sum(0)}
-    return {'total': sum(terms.values()), **terms}
+    positions = part + 1 + jnp.arange(0, m.steps, parts)
+    diffusion, decoder = jax.lax.scan(term, jnp.zeros(len(x)), positions)
+    return {
+      'prior': jnp.where(part == 0, prior(x), 0.0),
+      'diffusion': diffusion,
+      'reconstruction': decoder.sum(0),
+    }
 
-  return Model(init, {'net': loss}, sample, bits)
+  return Model(
+    init, {'net': loss}, sample, Bits(parts, bits), remember if m.times == 'importance' else None
+  )

@@ -41,23 +41,39 @@ def gamma_table(schedule, steps, rescale=False):
   return np.concatenate([[-np.inf], np.log(-np.expm1(log_abar)) - log_abar])
 
 
-def spaced(steps, count):
-  """`count` positions from 1 to `steps`, evenly spaced and rounded, both ends included."""
-  return np.round(np.linspace(steps, 1, count)).astype(int)[::-1]
+def spaced(gammas, count, spacing='t'):
+  """`count` increasing positions i64 of a table gamma f64[T+1], both 1 and T included.
+
+  Evenly spaced in 't', or in 'gamma' as nearly as the table's own steps allow.
+  """
+  steps = len(gammas) - 1
+  if spacing == 't':
+    return np.round(np.linspace(steps, 1, count)).astype(int)[::-1]
+  wanted = np.linspace(gammas[steps], gammas[1], count)[::-1]
+  nearest = 1 + np.abs(gammas[1:, None] - wanted).argmin(0)
+  rank = np.arange(count)
+  rising = np.maximum.accumulate(nearest - rank) + rank
+  return np.minimum(rising, steps - rank[::-1])
+
+
+SPACINGS = ('t', 'gamma')
 
 
 def reverse_log_variance(gammas, kind):
-  """log variance of p(z_s | z_t) at index t for each transition of a grid: f64[S+1].
+  """Bounds of the log variance of p(z_s | z_t) at index t of a grid: lower and upper, f64[S+1].
 
-  'fixed_large' is beta, 'fixed_small' the posterior's. Both take the posterior's variance of the
-  second step at the first one, where it is 0 or gives a poor likelihood; index 0 is unused.
+  'fixed_large' is beta and 'fixed_small' the posterior's, where both bounds are the same; 'learned'
+  lies between the posterior's and beta (Nichol and Dhariwal 2021, equation 15). The posterior's
+  variance of the second step is used at the first, where it is 0; so is that of 'fixed_large', for
+  a better likelihood. Index 0 is unused.
   """
   g_s, g_t = gammas[:-1], gammas[1:]
   c = -np.expm1(g_s - g_t)
   with np.errstate(divide='ignore'):
     small = np.log(c) - np.logaddexp(0, -g_s)
   small[0] = small[min(1, len(small) - 1)]
-  large = np.log(c) - np.logaddexp(0, -g_t)
-  large[0] = small[0]
-  table = choose('config.model.variance', kind, {'fixed_large': large, 'fixed_small': small})
-  return np.concatenate([[np.nan], table])
+  beta = np.log(c) - np.logaddexp(0, -g_t)
+  large = np.append(small[0], beta[1:])
+  kinds = {'fixed_large': (large, large), 'fixed_small': (small, small), 'learned': (small, beta)}
+  lower, upper = choose('config.model.variance', kind, kinds)
+  return np.append(np.nan, lower), np.append(np.nan, upper)

@@ -6,11 +6,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import cifar10_ddpm, digits_ddpm
+from configs import (
+  cifar10_cats_ddpm,
+  cifar10_ddpm,
+  cifar10_iddpm,
+  digits_classifier,
+  digits_ddpm,
+)
 from trilemma.exits import UserError
 from trilemma.nets import make_net
 from trilemma.nets.cnn import CNN
-from trilemma.nets.layers import Conv, GroupNorm, add_bias, column_sums, sinusoid, upsample
+from trilemma.nets.layers import (
+  Conv,
+  GroupNorm,
+  LabelMLP,
+  add_bias,
+  column_sums,
+  sinusoid,
+  upsample,
+)
 
 
 def shapes(net, shape):
@@ -38,10 +52,72 @@ def test_published_parameter_counts():
   assert count(CNN(1), (28, 28, 1)) == 291_217
 
 
+def test_improved_ddpms_parameter_counts():
+  net = cifar10_iddpm.get_config().net
+  assert count(make_net(net, (32, 32, 3), 6, 0), (32, 32, 3)) == 52_546_438
+  net.multipliers = (1, 2, 3, 4)
+  assert count(make_net(net, (64, 64, 3), 6, 0), (64, 64, 3)) == 121_063_942
+
+
+@pytest.mark.parametrize(('words', 'ours'), [
+  ('2xud_half', 2_799_267), ('2xud', 11_167_043), ('3xblocks', 18_322_499),
+])  # fmt: skip
+def test_the_cats_reports_nets_have_the_counts_that_the_readme_gives(words, ours):
+  net = cifar10_cats_ddpm.get_config(words).net
+  assert count(make_net(net, (32, 32, 3), 3, 0), (32, 32, 3)) == ours
+
+
+def test_no_label_is_the_zero_vector_of_the_one_hot_form():
+  labels = LabelMLP(10, 6)
+  variables = perturbed(labels.init(jax.random.key(0), jnp.arange(2)))
+  first, second = variables['params']['Dense_0'], variables['params']['Dense_1']
+  h = jax.nn.gelu(first['bias'], approximate=False)
+  expected = h @ second['kernel'] + second['bias']
+  out = labels.apply(variables, jnp.array([10, 3]))
+  np.testing.assert_allclose(out[0], expected, rtol=1e-4)
+  assert not np.allclose(out[1], expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize('change', [{'scale_shift': True}, {'label': 'mlp'}])
+def test_time_and_label_matter_in_every_form(change):
+  config = digits_ddpm.get_config('tiny').net
+  config.update(change)
+  net = make_net(config, (8, 8, 1), 1, 10)
+  x, t, label = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.ones(2), jnp.arange(2)
+  variables = perturbed(jax.jit(lambda k: net.init(k, x, t, label, False))(jax.random.key(1)))
+  apply = jax.jit(lambda v, t, label: net.apply(v, x, t, label, False))
+  out = apply(variables, t, label)
+  assert not np.allclose(out, apply(variables, t, label + 1), rtol=1e-3)
+  assert not np.allclose(out, apply(variables, 0.5 * t, label), rtol=1e-3)
+
+
+def test_classifiers_give_logits_and_lenet_its_features():
+  x, t, label = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.ones(2), jnp.zeros(2)
+  for config in (digits_classifier.get_config('noisy,tiny'), digits_classifier.get_config('tiny')):
+    net = make_net(config.net, (8, 8, 1), 10, 0)
+    variables = perturbed(
+      jax.jit(lambda k, n=net: n.init(k, x, t, label, False))(jax.random.key(1))
+    )
+    apply = jax.jit(lambda v, t, n=net: n.apply(v, x, t, label, False))
+    assert apply(variables, t).shape == (2, 10)
+    sees_time = not np.allclose(apply(variables, t), apply(variables, 0.5 * t), rtol=1e-3)
+    assert sees_time == config.model.noisy
+  variables = {'params': variables['params']}
+  logits, kept = net.apply(variables, x, t, label, False, mutable=['intermediates'])
+  (pool,) = kept['intermediates']['pool']
+  last = variables['params']['Dense_1']
+  np.testing.assert_allclose(pool @ last['kernel'] + last['bias'], logits, rtol=1e-5)
+  with pytest.raises(UserError, match='cannot be pooled 2 times'):
+    make_net(config.net, (2, 2, 1), 10, 0)
+
+
 def test_28_by_28_works_and_what_cannot_be_halved_says_so():
   net = digits_ddpm.get_config().net
   net.multipliers, net.attention = (1, 2, 2), (7,)
-  assert shapes(make_net(net, (28, 28, 1), 1, 10), (28, 28, 1))['label']['embedding'].shape[0] == 11
+  assert (
+    shapes(make_net(net, (28, 28, 1), 1, 10), (28, 28, 1))['label']['Embed_0']['embedding'].shape[0]
+    == 11
+  )
   net.multipliers = (1, 2, 2, 2)
   with pytest.raises(UserError, match='28x28 image cannot be halved 3 times'):
     make_net(net, (28, 28, 1), 1, 0)

@@ -12,4 +12,4 @@ def get_config(variant=''):
   config.train.update({
     'steps': 20, 'log_every': 20, 'save_every': 20, 'eval_every': 0, 'sample_every': 0, 'keep': 100,
   })  # fmt: skip
-  return base.variant(config, variant)
+  return base.variants(config, variant)

@@ -27,7 +27,7 @@ def _parse(argv):
     typo = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', str(e))
     if typo:
       _fail(UserError(f'no such key {typo[2]!r} in --config: did you mean {typo[1]!r}?'))
-    kind = '' if isinstance(e, flags.Error) else f'{type(e).__name__}: '
+    kind = '' if isinstance(e, flags.Error | RunError) else f'{type(e).__name__}: '
     _fail(UserError(kind + ' '.join(str(e).split())))
 
 

@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from trilemma import parallel
@@ -40,9 +39,7 @@ def make_draw(model, spec, batch_size, devices=None):
   """
   devices = devices or jax.devices()
   batch_size = -(-batch_size // len(devices)) * len(devices)
-  mesh = Mesh(np.array(devices), ('batch',))
-  sharded = NamedSharding(mesh, PartitionSpec('batch'))
-  replicated = NamedSharding(mesh, PartitionSpec())
+  replicated, sharded = parallel.shardings(devices)
   bar = tqdm(disable=True)
 
   def tick(done, total):

@@ -142,7 +142,8 @@ class Loop:
     if self.due(c.train.eval_every) and not (again and self.writer.has(self.step, 'eval')):
       self.evaluate()
     picture = self.workdir / 'samples' / f'{self.step:08d}.png'
-    if self.due(c.train.sample_every) and not (again and picture.exists()):
+    draws = self.setup.model.sample and self.due(c.train.sample_every)
+    if draws and not (again and picture.exists()):
       labels = cycle_labels(c.sample.n, spec)
       images = self.draw(self.state.ema, c.train.seed, labels, stop=self.stop)
       classes = spec.classes if c.model.conditional else ()

@@ -32,6 +32,13 @@ def jit(f, once=False, **kwargs):
   return jax.jit(f, **kwargs)
 
 
+def shardings(devices, axis=0):
+  """(replicated, sharded): shardings that copy an array to `devices` or split it along `axis`."""
+  mesh = Mesh(np.array(devices), ('batch',))
+  split = PartitionSpec(*[None] * axis, 'batch')
+  return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, split)
+
+
 class Parallel(NamedTuple):
   """How a run uses its devices.
 
@@ -53,10 +60,10 @@ def fetch(data, batch):
   return {**found, 'index': batch['index']}
 
 
-def _run(train_step, mean, state, key, data, batch):
+def _run(train_step, state, key, data, batch):
   def body(state, batch):
     key_now = jax.random.fold_in(key, state.step)  # nothing random is carried
-    return train_step(state, key_now, fetch(data, batch), mean)
+    return train_step(state, key_now, fetch(data, batch))
 
   if batch['index'].shape[0] > 1:
     return jax.lax.scan(body, state, batch)
@@ -66,10 +73,8 @@ def _run(train_step, mean, state, key, data, batch):
 
 
 def _jit(train_step, devices):
-  mesh = Mesh(np.array(devices), ('batch',))
-  replicated = NamedSharding(mesh, PartitionSpec())
-  sharded = NamedSharding(mesh, PartitionSpec(None, 'batch'))
-  step = jit(partial(_run, train_step, lambda x: x), donate_argnums=0, out_shardings=replicated)
+  replicated, sharded = shardings(devices, axis=1)
+  step = jit(partial(_run, train_step), donate_argnums=0, out_shardings=replicated)
   return Parallel(
     step, lambda tree: jax.device_put(tree, replicated), lambda tree: jax.device_put(tree, sharded)
   )
@@ -78,16 +83,17 @@ def _jit(train_step, devices):
 def _pmap(train_step, devices):
   """The step under pmap: the same but for dropout masks, which each device draws for its share."""
   mean = partial(jax.lax.pmean, axis_name='batch')
+  gather = partial(jax.lax.all_gather, axis_name='batch', tiled=True)
   pmapped = jax.pmap(
-    partial(_run, train_step, mean), axis_name='batch', devices=devices,
-    in_axes=(None, None, None, 0), out_axes=None,
+    partial(_run, partial(train_step, mean=mean, gather=gather)), axis_name='batch',
+    devices=devices, in_axes=(None, None, None, 0), out_axes=None,
   )  # fmt: skip
 
   def shard(batch):  # [k,B,...] -> [devices,k,B/devices,...]
     split = lambda x: np.stack(np.split(np.asarray(x), len(devices), axis=1))
     return jax.tree.map(split, batch)
 
-  everywhere = NamedSharding(Mesh(np.array(devices), ('batch',)), PartitionSpec())
+  everywhere, _ = shardings(devices)
   return Parallel(pmapped, lambda tree: jax.device_put(tree, everywhere), shard)
 
 

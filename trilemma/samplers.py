@@ -1,13 +1,16 @@
 """Samplers as free functions over a list of gammas.
 
-Each takes denoise(z f32[N,...], j) -> x_hat, the gammas f64[S+1] of a grid with gammas[0] the
-clean end (-inf for DDPM), the start z at gammas[S] and one key per image; j = S..1 counts down.
+Each takes denoise(z f32[N,...], j) -> (x_hat, log_variance), the gammas f64[S+1] of a grid with
+gammas[0] the clean end (-inf for DDPM), the start z at gammas[S] and one key per image; j = S..1
+counts down. log_variance, of p(z_s | z_t), is a scalar or like z, or None for the posterior's; only
+`ancestral` uses it.
 The noise of image n at step j is drawn from fold_in(keys[n], j): an image depends on its own key.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import expit
 
 from trilemma.gaussian import diffuse, eps_from_x, posterior
 
@@ -24,66 +27,86 @@ def report(tick, done, total):
     jax.lax.cond(due, lambda: jax.debug.callback(tick, done, total), lambda: None)
 
 
-def walk(step, z, steps, frames=0, tick=None):
-  """Applies z = step(z, j) for j = steps..1; also returns `frames` evenly spaced states.
+def walk(step, z, steps, frames=0, tick=None, memory=()):
+  """Applies (z, memory) = step(z, memory, j) for j = steps..1: the last z and `frames` states.
 
-  There are at most as many frames as steps; the last is the result. tick(done, steps) runs on the
-  host about a hundred times.
+  The states f32[F,N,...] are evenly spaced, at most as many as steps, and end with the result.
+  tick(done, steps) runs on the host about a hundred times.
   """
   frames = min(frames, steps)
   trace = jnp.zeros((frames, *z.shape), z.dtype)
 
   def body(carry, j):
-    z, trace = carry
-    z = step(z, j)
+    z, memory, trace = carry
+    z, memory = step(z, memory, j)
     done = steps - j + 1
     if frames:  # later steps of a slot overwrite earlier ones
       trace = trace.at[(done * frames - 1) // steps].set(z)
     report(tick, done, steps)
-    return (z, trace), None
+    return (z, memory, trace), None
 
-  (z, trace), _ = jax.lax.scan(body, (z, trace), jnp.arange(steps, 0, -1))
+  (z, _, trace), _ = jax.lax.scan(body, (z, memory, trace), jnp.arange(steps, 0, -1))
   return z, trace
 
 
-def ancestral(denoise, gammas, z, keys, *, log_variance=None, eta=0.0, frames=0, tick=None):
+def ancestral(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
   """z_s ~ N(posterior mean with x_hat, variance): Ho et al. 2020, algorithm 2.
 
-  log_variance f64[S+1] is that of step j at j, by default the posterior's. A last step to clean
-  data adds no noise.
+  A last step to clean data adds no noise.
   """
   del eta
   g = jnp.asarray(gammas, jnp.float32)
-  if log_variance is not None:
-    scale = np.where(np.isfinite(gammas[:-1]), np.exp(0.5 * log_variance[1:]), 0.0)
-    scale = jnp.asarray(scale, jnp.float32)
 
-  def step(z, j):
-    mean, variance = posterior(z, denoise(z, j), g[j - 1], g[j])
-    noise = noise_like(keys, j, z)
-    return mean + (jnp.sqrt(variance) if log_variance is None else scale[j - 1]) * noise
+  def step(z, memory, j):
+    x_hat, log_variance = denoise(z, j)
+    mean, variance = posterior(z, x_hat, g[j - 1], g[j])
+    scale = jnp.sqrt(variance)
+    if log_variance is not None:
+      scale = jnp.where(g[j - 1] > -jnp.inf, jnp.exp(0.5 * log_variance), 0.0)
+    return mean + scale * noise_like(keys, j, z), memory
 
   return walk(step, z, len(gammas) - 1, frames, tick)
 
 
-def ddim(denoise, gammas, z, keys, *, log_variance=None, eta=0.0, frames=0, tick=None):
+def ddim(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
   """Song et al. 2021, equation 12: eta = 0 is deterministic, eta = 1 ancestral (posterior)."""
-  del log_variance
   g = jnp.asarray(gammas, jnp.float32)
 
-  def step(z, j):
+  def step(z, memory, j):
     g_s, g_t = g[j - 1], g[j]
-    x_hat = denoise(z, j)
+    x_hat, _ = denoise(z, j)
     eps_hat = eps_from_x(z, g_t, x_hat)
     if eta == 0:
-      return diffuse(x_hat, g_s, eps_hat)
+      return diffuse(x_hat, g_s, eps_hat), memory
     _, variance = posterior(z, x_hat, g_s, g_t)
     variance = eta**2 * variance
     mean = jnp.sqrt(jax.nn.sigmoid(-g_s)) * x_hat
     direction = jnp.sqrt(jnp.maximum(jax.nn.sigmoid(g_s) - variance, 0.0)) * eps_hat
-    return mean + direction + jnp.sqrt(variance) * noise_like(keys, j, z)
+    return mean + direction + jnp.sqrt(variance) * noise_like(keys, j, z), memory
 
   return walk(step, z, len(gammas) - 1, frames, tick)
 
 
-SAMPLERS = {'ancestral': ancestral, 'ddim': ddim}
+def dpmpp_2m(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
+  """DPM-Solver++(2M), deterministic and of second order: Lu et al. 2022b, algorithm 2.
+
+  The first step, and a last one to clean data, are of first order, which is DDIM.
+  """
+  del keys, eta
+  g_s, g_t = np.asarray(gammas[:-1], np.float64), np.asarray(gammas[1:], np.float64)
+  h = (g_t - g_s) / 2  # of lambda = log(alpha / sigma), for the step j -> j - 1 at j - 1
+  before = np.append(h[1:], np.inf)  # of the step before
+  extrapolate = np.where(np.isfinite(h), h, 0.0) / (2 * before)
+  from_z = np.sqrt(expit(g_s) / expit(g_t))
+  from_x = -np.sqrt(expit(-g_s)) * np.expm1(-h)
+  from_z, from_x, extrapolate = (jnp.float32(a) for a in (from_z, from_x, extrapolate))
+
+  def step(z, x_before, j):
+    x_hat, _ = denoise(z, j)
+    x = x_hat + extrapolate[j - 1] * (x_hat - x_before)
+    return from_z[j - 1] * z + from_x[j - 1] * x, x_hat
+
+  return walk(step, z, len(gammas) - 1, frames, tick, memory=jnp.zeros_like(z))
+
+
+SAMPLERS = {'ancestral': ancestral, 'ddim': ddim, 'dpmpp_2m': dpmpp_2m}

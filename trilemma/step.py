@@ -48,24 +48,27 @@ def init_state(model, tx, key):
   return State(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), opt)
 
 
-def train_step(model, tx, ema, state, key, batch, mean=lambda x: x):
+def train_step(model, tx, ema, state, key, batch, mean=lambda x: x, gather=lambda x: x):
   """One update of every player in order, each with a fresh key: (state, metrics f32[]).
 
-  `mean` averages over devices where the batch is split by hand (pmap). `ema` is the decay of the
-  running mean, at most (1 + step) / (10 + step). A non-finite loss counts as a non-finite update.
+  Where the batch is split by hand (pmap), `mean` averages over devices and `gather` concatenates.
+  `ema` is the decay of the running mean, at most (1 + step) / (10 + step). A non-finite loss counts
+  as a non-finite update.
   """
   params, opt, metrics = dict(state.params), dict(state.opt), {}
   for n, (player, loss) in enumerate(model.losses.items()):
 
-    def of_player(p, n=n, player=player, loss=loss):
+    def of_player(p, params=params, n=n, player=player, loss=loss):
       return loss({**params, player: p}, jax.random.fold_in(key, n), batch, state.step, True)
 
     (value, terms), grads = jax.value_and_grad(of_player, has_aux=True)(params[player])
+    notes = gather(terms.pop('notes', {}))
     value, terms, grads = mean((value, terms, grads))
     poison = jnp.where(jnp.isfinite(value), 1.0, jnp.nan)
     grads = jax.tree.map(lambda g, poison=poison: g * poison, grads)
     updates, opt[player] = tx[player].update(grads, opt[player], params[player])
     params[player] = optax.apply_updates(params[player], updates)
+    params = model.remember(params, notes) if notes else params
     metrics[f'train/{player}/loss'] = value
     metrics[f'train/{player}/grad_norm'] = optax.global_norm(grads)
     metrics[f'train/{player}/skipped'] = opt[player].total_notfinite

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 
 from trilemma import data as data_lib
-from trilemma import families, parallel
+from trilemma import parallel
 from trilemma.config import check_train
 from trilemma.exits import Preempted, RunError, Stop, UserError
 from trilemma.loop import Loop
+from trilemma.run import make_model
 from trilemma.step import State, init_state, make_tx, train_step
 from trilemma.workdir import compare, locked, record
 
@@ -35,7 +36,7 @@ def set_up(config, data_dir=''):
   check_train(config)
   data = data_lib.load(config.data, 'train', data_dir)
   test = data_lib.load(config.data, 'test', data_dir) if config.train.eval_every else None
-  model = families.make(config, data.spec)
+  model = make_model(config, data.spec)
   missing = set(model.losses) - set(config.optim)
   if missing:
     raise UserError(f'config.optim has no section for {", ".join(sorted(missing))}')

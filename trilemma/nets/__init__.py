@@ -1,13 +1,15 @@
 """Nets: net(z f32[B,H,W,C], t f32[B], label i32[B], train) -> f32[B,H,W,out_channels].
 
-t in [0, 1] is the noise level; label num_classes means 'no label'.
+t in [0, 1] is the noise level; label num_classes means 'no label'. A classifier's net gives
+f32[B,out_channels].
 """
 
 import jax.numpy as jnp
 
 from trilemma.exits import UserError, choose
 from trilemma.nets.cnn import CNN
-from trilemma.nets.layers import ACTIVATIONS
+from trilemma.nets.encoder import Encoder, LeNet
+from trilemma.nets.layers import ACTIVATIONS, LABELS
 from trilemma.nets.unet import UNet
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
@@ -18,14 +20,24 @@ def _positive(name, *values):
     raise UserError(f'config.net.{name}: whole numbers of at least 1 are needed')
 
 
-def _unet(c, shape, out_channels, num_classes):
+def _dropout(c):
+  if not 0 <= c.dropout < 1:
+    raise UserError(f'config.net.dropout={c.dropout} must be in [0, 1)')
+
+
+def _label(c):
+  choose('config.net.label', c.label, LABELS)
+  return c.label
+
+
+def _check_levels(c, shape):
+  """Raises UserError where the levels of a UNet or encoder do not fit images of `shape`."""
   _positive('multipliers', *c.multipliers)
   _positive('blocks', c.blocks)
   _positive('heads', c.heads)
   if c.channels < 4 or c.channels % 2:
     raise UserError(f'config.net.channels={c.channels} must be even and at least 4')
-  if not 0 <= c.dropout < 1:
-    raise UserError(f'config.net.dropout={c.dropout} must be in [0, 1)')
+  _dropout(c)
   strides = 2 ** (len(c.multipliers) - 1)
   if shape[0] % strides or shape[1] % strides:
     raise UserError(
@@ -39,9 +51,14 @@ def _unet(c, shape, out_channels, num_classes):
   for width in {c.channels * m for m in c.multipliers}:
     if width % c.heads:
       raise UserError(f'config.net.heads={c.heads} does not divide {width} channels')
+
+
+def _unet(c, shape, out_channels, num_classes):
+  _check_levels(c, shape)
   return UNet(
     out_channels, c.channels, tuple(c.multipliers), c.blocks, tuple(c.attention),
-    c.middle_attention, c.heads, c.dropout, num_classes, DTYPES[c.dtype],
+    c.middle_attention, c.heads, c.dropout, c.scale_shift, num_classes,
+    _label(c), DTYPES[c.dtype],
   )  # fmt: skip
 
 
@@ -49,16 +66,36 @@ def _cnn(c, shape, out_channels, num_classes):
   _positive('widths', *c.widths)
   _positive('kernel', c.kernel)
   choose('config.net.activation', c.activation, ACTIVATIONS)
-  return CNN(out_channels, tuple(c.widths), c.kernel, c.activation, num_classes, DTYPES[c.dtype])
+  return CNN(
+    out_channels, tuple(c.widths), c.kernel, c.activation, num_classes, _label(c), DTYPES[c.dtype]
+  )
 
 
-NETS = {'unet': _unet, 'cnn': _cnn}
+def _encoder(c, shape, out_channels, num_classes):
+  _check_levels(c, shape)
+  return Encoder(
+    out_channels, c.channels, tuple(c.multipliers), c.blocks, tuple(c.attention), c.heads,
+    c.dropout, DTYPES[c.dtype],
+  )  # fmt: skip
+
+
+def _lenet(c, shape, out_channels, num_classes):
+  _positive('widths', *c.widths)
+  _positive('hidden', c.hidden)
+  _dropout(c)
+  if min(shape[:2]) < 2 ** len(c.widths):
+    raise UserError(f'config.net.widths={tuple(c.widths)}: a {shape[0]}x{shape[1]} image cannot be '
+                    f'pooled {len(c.widths)} times')  # fmt: skip
+  return LeNet(out_channels, tuple(c.widths), c.hidden, c.dropout, DTYPES[c.dtype])
+
+
+NETS = {'unet': _unet, 'cnn': _cnn, 'encoder': _encoder, 'lenet': _lenet}
 
 
 def make_net(c, shape, out_channels, num_classes):
   """The flax module of the config section c for images of `shape`; raises UserError."""
-  choose('config.net.dtype', c.dtype, DTYPES)
   make = choose('config.net.name', c.name, NETS)
+  choose('config.net.dtype', c.dtype, DTYPES)
   try:
     return make(c, shape, out_channels, num_classes)
   except AttributeError:

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from trilemma.nets.layers import ACTIVATIONS, Conv
+from trilemma.nets.layers import ACTIVATIONS, LABELS, Conv
 
 # Its time encoding: frequency 0 and 2 pi 1.5^k, sine and cosine - 1.
 FREQUENCIES = np.concatenate([[0.0], 2 * np.pi * 1.5 ** np.arange(15)]).astype(np.float32)
@@ -23,6 +23,7 @@ class CNN(nn.Module):
   kernel: int = 7
   activation: str = 'gelu'
   num_classes: int = 0
+  label: str = 'table'
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -36,7 +37,7 @@ class CNN(nn.Module):
       embedding = act(nn.Dense(128, kernel_init=init)(embedding))
     embedding = nn.Dense(self.widths[0], kernel_init=init)(embedding)
     if self.num_classes:
-      embedding += nn.Embed(self.num_classes + 1, self.widths[0], name='label')(label)
+      embedding += LABELS[self.label](self.num_classes, self.widths[0], name='label')(label)
     x = z
     for n, width in enumerate(self.widths):
       x = Conv(width, self.kernel, kernel_init=init, dtype=self.dtype)(x)

@@ -154,6 +154,32 @@ class Conv(nn.Module):
     return keep_gradient(add_bias(y, bias))
 
 
+class LabelTable(nn.Module):
+  """One row per class and one for 'no label': label i32[B] in 0..classes -> f32[B,features]."""
+
+  classes: int
+  features: int
+
+  @nn.compact
+  def __call__(self, label):
+    return nn.Embed(self.classes + 1, self.features)(label)
+
+
+class LabelMLP(nn.Module):
+  """One-hot -> Dense -> GELU -> Dense, as in the ProbAI report; 'no label' is the zero vector."""
+
+  classes: int
+  features: int
+
+  @nn.compact
+  def __call__(self, label):
+    x = nn.Dense(self.features)(jax.nn.one_hot(label, self.classes))
+    return nn.Dense(self.features)(nn.gelu(x, approximate=False))
+
+
+LABELS = {'table': LabelTable, 'mlp': LabelMLP}
+
+
 def upsample(x):
   """Nearest-neighbour x2: [B,H,W,C] -> [B,2H,2W,C] (a gradient 30 times faster than resize's)."""
   b, h, w, c = x.shape

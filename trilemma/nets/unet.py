@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from trilemma.nets.layers import (
   KERNEL_INIT,
+  LABELS,
   ZERO_INIT,
   Conv,
   GroupNorm,
@@ -16,17 +17,28 @@ from trilemma.nets.layers import (
 
 
 class ResBlock(nn.Module):
-  """norm-swish-conv, + time, norm-swish-dropout-conv, + (projected) input."""
+  """norm-swish-conv, + time, norm-swish-dropout-conv, + (projected) input.
+
+  With `scale_shift` the time scales and shifts the second norm's output instead (Nichol and
+  Dhariwal 2021).
+  """
 
   features: int
   dropout: float
+  scale_shift: bool
   dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x, embedding, train):
     h = Conv(self.features, dtype=self.dtype)(nn.swish(GroupNorm()(x)))
-    time = nn.Dense(self.features, kernel_init=KERNEL_INIT, dtype=self.dtype)(nn.swish(embedding))
-    h = nn.swish(GroupNorm()(h + time[:, None, None]))
+    width = 2 * self.features if self.scale_shift else self.features
+    time = nn.Dense(width, kernel_init=KERNEL_INIT, dtype=self.dtype)(nn.swish(embedding))
+    time = time[:, None, None]
+    if self.scale_shift:
+      scale, shift = jnp.split(time, 2, -1)
+      h = nn.swish(GroupNorm()(h) * (1 + scale) + shift)
+    else:
+      h = nn.swish(GroupNorm()(h + time))
     h = nn.Dropout(self.dropout, deterministic=not train)(h)
     h = Conv(self.features, kernel_init=ZERO_INIT, dtype=self.dtype)(h)
     if x.shape[-1] != self.features:
@@ -68,20 +80,26 @@ class UNet(nn.Module):
   middle_attention: bool = True
   heads: int = 1
   dropout: float = 0.1
+  scale_shift: bool = False
   num_classes: int = 0
+  label: str = 'table'
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, z, t, label, train):
+    def resblock(x, features):
+      block = ResBlock(features, self.dropout, self.scale_shift, self.dtype)
+      return block(x, embedding, train)
+
     def block(x, features):
-      x = ResBlock(features, self.dropout, self.dtype)(x, embedding, train)
+      x = resblock(x, features)
       return Attention(self.heads, self.dtype)(x) if x.shape[1] in self.attention else x
 
     width = 4 * self.channels
     embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(sinusoid(t, self.channels))
     embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(nn.swish(embedding))
     if self.num_classes:
-      embedding += nn.Embed(self.num_classes + 1, width, name='label')(label)
+      embedding += LABELS[self.label](self.num_classes, width, name='label')(label)
 
     x = Conv(self.channels, dtype=self.dtype)(z)
     skips = [x]
@@ -94,10 +112,10 @@ class UNet(nn.Module):
         x = Conv(x.shape[-1], stride=2, dtype=self.dtype, name=f'down{level}')(x)
         skips.append(x)
 
-    x = ResBlock(x.shape[-1], self.dropout, self.dtype)(x, embedding, train)
+    x = resblock(x, x.shape[-1])
     if self.middle_attention:
       x = Attention(self.heads, self.dtype)(x)
-    x = ResBlock(x.shape[-1], self.dropout, self.dtype)(x, embedding, train)
+    x = resblock(x, x.shape[-1])
 
     for level, multiplier in reversed(list(enumerate(self.multipliers))):
       for _ in range(self.blocks + 1):

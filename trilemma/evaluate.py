@@ -1,0 +1,81 @@
+"""Measuring a run: likelihood bounds, distance of its samples to data, seconds per image."""
+
+import time
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from trilemma import metrics, parallel
+from trilemma.draw import cycle_labels, make_draw
+from trilemma.exits import UserError
+from trilemma.step import stream
+
+
+def bits_per_dim(model, params, data, n, batch_size, seed, devices=None, stop=None):
+  """The bound on the first n examples of `data`: {'total' and its terms: f64[n]} in bits/dim.
+
+  Example k depends on (seed, k) only. stop.check() is called between the parts of a batch.
+  """
+  replicated, sharded = parallel.shardings(devices or jax.devices())
+  batch_size = -(-batch_size // replicated.mesh.size) * replicated.mesh.size
+  terms = parallel.jit(model.bits.terms)
+  params, key = jax.device_put(params, replicated), stream(seed, 'bits')
+  batches, found = -(-n // batch_size), []
+  bar = tqdm(total=batches * model.bits.parts, desc='bits/dim', unit='part', disable=None)
+  with bar:
+    for number in range(batches):
+      index = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
+      row = np.minimum(index, n - 1)
+      batch = {'image': data.image[row], 'label': data.label[row], 'index': index}
+      batch = jax.device_put(batch, sharded)
+      totals = {}
+      for part in range(model.bits.parts):
+        if stop:
+          stop.check()
+        for name, value in terms(params, key, batch, part).items():
+          totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
+        bar.update()
+      found.append(totals)
+  found = {name: np.concatenate([f[name] for f in found])[:n] for name in found[0]}
+  return {'total': sum(found.values()), **found}
+
+
+def mean_and_error(values):
+  """{'mean', 'standard_error'} of f[n], over examples."""
+  error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float('nan')
+  return {'mean': float(values.mean()), 'standard_error': float(error)}
+
+
+def draw_timed(run, params, n, batch_size, seed, stop=None):
+  """(images u8[n,H,W,C], seconds per image, seconds to compile), labels in turn."""
+  draw = make_draw(run.model, run.spec, batch_size)
+  labels = cycle_labels(n, run.spec)
+  began = time.monotonic()
+  draw(params, seed, labels[:batch_size], stop=stop)
+  warm = time.monotonic()
+  images = draw(params, seed, labels, stop=stop)
+  seconds = (time.monotonic() - warm) / (-(-n // batch_size) * batch_size)
+  return images, seconds, max(0.0, warm - began - seconds * batch_size)
+
+
+def reference(extractor, data, n):
+  """(moments of the first n real images, the distance of two disjoint halves of 2n: the floor).
+
+  Raises UserError where the extractor is for other images or the split has too few.
+  """
+  spec = data.spec
+  if (extractor.shape, extractor.levels) != (spec.shape, spec.levels):
+    raise UserError(
+      f'the extractor takes images {extractor.shape} of {extractor.levels} levels, '
+      f'not {spec.shape} of {spec.levels}'
+    )
+  if 2 * n > len(data.image):
+    raise UserError(f'{spec.name} {data.split} has {len(data.image)} images: two disjoint sets of '
+                    f'n need --n={len(data.image) // 2} or less')  # fmt: skip
+  # the files may be sorted by class
+  rows = np.random.default_rng(0).permutation(len(data.image))[: 2 * n]
+  pool, _ = extractor.extract(data.image[np.sort(rows[:n])])
+  other, _ = extractor.extract(data.image[np.sort(rows[n:])])
+  real = metrics.moments(pool)
+  return real, metrics.frechet_distance(*real, *metrics.moments(other))

@@ -1,0 +1,30 @@
+"""Distances between sets of features, as functions of arrays in float64."""
+
+import numpy as np
+from scipy.linalg import eigvalsh
+
+from trilemma.exits import UserError
+
+
+def moments(features):
+  """Mean f64[D] and covariance f64[D,D] of features f[N,D]; UserError where N <= D.
+
+  With no more examples than dimensions the covariance is singular and the distance meaningless.
+  """
+  n, d = features.shape
+  if n <= d:
+    raise UserError(f'a Frechet distance in {d} dimensions needs more than {n} images: --n={d + 1}')
+  features = np.asarray(features, np.float64)
+  return features.mean(0), np.cov(features, rowvar=False)
+
+
+def frechet_distance(mean1, cov1, mean2, cov2):
+  """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two Gaussians (Dowson and Landau 1982).
+
+  The trace of the root is the sum of the roots of the eigenvalues of C1^(1/2) C2 C1^(1/2), which
+  is symmetric and has no negative ones but by rounding.
+  """
+  values, vectors = np.linalg.eigh(cov1)
+  root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+  cross = np.sqrt(np.maximum(eigvalsh(root @ cov2 @ root), 0)).sum()
+  return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * cross)
