@@ -93,6 +93,35 @@ def cnn():
   )
 
 
+def vdm_unet():
+  """The UNet of Kingma et al. 2021 for CIFAR-10: 32 + 33 blocks at full resolution."""
+  return ConfigDict(
+    {
+      'name': 'vdm_unet',
+      'channels': 128,
+      'blocks': 32,
+      'attention': False,  # after every block, not only in the middle
+      'heads': 1,
+      'fourier': (6, 7),  # sines and cosines of 2 pi 2^n z for these n
+      'dropout': 0.1,
+      'label': 'table',
+      'dtype': 'float32',
+    }
+  )
+
+
+def mlp():
+  """The net of Kingma et al.'s 2-D example, for points."""
+  return ConfigDict({'name': 'mlp', 'widths': (512, 512), 'label': 'table', 'dtype': 'float32'})
+
+
+def latent_net():
+  """A residual MLP, for latent vectors."""
+  return ConfigDict(
+    {'name': 'latent_net', 'width': 512, 'layers': 4, 'label': 'table', 'dtype': 'float32'}
+  )
+
+
 def encoder():
   """The UNet's way down, for classifiers of noisy images."""
   return ConfigDict(
@@ -167,12 +196,47 @@ def ddpm():
   return config
 
 
+def vdm():
+  """A variational diffusion model with the settings of Kingma et al. 2021 for CIFAR-10."""
+  config = common()
+  config.family = 'vdm'
+  config.net = vdm_unet()
+  config.optim.net.update({'warmup': 100, 'b2': 0.99, 'weight_decay': 0.01, 'clip': 1.0})
+  config.model = {
+    'gamma': 'learned_linear',  # or 'fixed_linear', 'learned_net'
+    'gamma_min': -13.3,  # at t = 0; where a learned one begins
+    'gamma_max': 5.0,  # at t = 1
+    'gamma_objective': 'none',  # of the interior of learned_net; or 'vlb', 'variance'
+    'steps': 0,  # T; 0: continuous time
+    'center': (),  # image = f * spread + center, per channel; (): f in [-1, 1]
+    'spread': (),
+    'latent': 0,  # size of a learned latent vector that is diffused; 0: the pixels are
+    'conditional': False,  # on the data's classes
+    'label_drop': 0.0,  # probability of training an example without its label
+    'augment': False,  # flips and quarter turns, of which the net is told
+    'fidelity': 0.0,  # weight of |f - x_hat|^2 after a shortcut chain of fidelity_few steps
+    'fidelity_few': 10,
+  }
+  config.sample.update(
+    {
+      'sampler': 'ancestral',  # or 'ddim', 'dpmpp_2m', 'shortcut'
+      'steps': 1000,
+      'few': 10,  # of shortcut: how many of the steps, drawn for each image
+      'noise': 'fixed',  # of shortcut; or 'predicted', 'fresh'
+      'eta': 0.0,  # of ddim
+      'guidance': 1.0,  # classifier-free: 0 unconditional, 1 conditional, more: guided
+    }
+  )
+  return config
+
+
 def variants(config, words, *groups):
   """The config with the changes of comma-separated words, as in --config=configs/x.py:cosine,tiny.
 
   A group is {word: {dotted key: value}}, and at most one word of each may be given; 'tiny' comes
   with every experiment. Raises UserError for an unknown word or two of a group.
   """
+  config.lock()  # a change of a key that is not there is an error
   words = [word for word in words.split(',') if word]
   known = [word for group in groups for word in group] + ['tiny']
   for word in words:
@@ -198,15 +262,22 @@ def shrink(config):
     'widths': (4, 4),
     'kernel': 3,
     'hidden': 8,
+    'width': 8,
+    'layers': 1,
   }
-  config.net.update({k: v for k, v in small.items() if k in config.net})
-  config.model.steps = 32
-  config.model.rescale_betas = config.model.schedule == 'linear'
+  config.net.update({
+    k: v for k, v in small.items() if k in config.net and type(v) is type(config.net[k])
+  })  # fmt: skip
+  if 'schedule' in config.model:
+    config.model.steps = 32
+    config.model.rescale_betas = config.model.schedule == 'linear'
   for optim in config.optim.values():
     optim.warmup = 0
   config.sample.n = 8
   if 'steps' in config.sample:
     config.sample.steps = min(config.sample.steps, 8)
+  if 'few' in config.sample:
+    config.sample.few = config.model.fidelity_few = 4
   config.train.update({
     'steps': 4, 'batch_size': 8, 'inner_steps': 1, 'log_every': 2, 'eval_every': 4,
     'eval_batches': 1, 'sample_every': 4, 'save_every': 2,

@@ -4,7 +4,8 @@ python scripts/train.py --config=configs/cifar10_cats_ddpm.py:2xud,cosine --work
 python scripts/train.py --config=configs/cifar10_cats_ddpm.py:2xud,frogs --workdir=runs/cats_frogs
 Quoted FID on 1,000 images, where real against real is 49.8: 2xUD half channels 114.7, 2xUD 100.1,
 3xBlocks 118.5, 3xBlocks cosine 115.9, 2xUD cosine 97.3; conditional frog / cat 70.5 / 102.9.
-T = 500, 1000, 1500 (500 epochs): no visible difference. Batch and learning rate are our choice.
+T = 500, 1000, 1500 (500 epochs of the cats): no visible difference. Batch and learning rate are our
+choice.
 """
 
 from configs import base

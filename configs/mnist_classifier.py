@@ -14,7 +14,7 @@ KIND = {'clean': {}, 'noisy': {}}
 def get_config(variant=''):
   config = base.classifier('noisy' in variant.split(','))
   config.data.name = 'mnist'
-  config.train.update({'steps': 4690, 'save_every': 1000})  # 10 epochs of 128
+  config.train.update({'steps': 4690, 'eval_batches': 78, 'save_every': 1000})  # 10 epochs
   config.optim.net.update({'learning_rate': 1e-3, 'warmup': 100, 'schedule': 'cosine'})
   config.optim.net.weight_decay = 0.05
   config.ema = 0.999

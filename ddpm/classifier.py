@@ -14,7 +14,7 @@ from trilemma import gaussian
 from trilemma.data import view
 from trilemma.exits import UserError
 from trilemma.model import Model
-from trilemma.nets import make_net
+from trilemma.nets import CLASSIFIERS, make_net
 from trilemma.samplers import noise_like
 
 
@@ -24,7 +24,7 @@ def make(config, spec):
   if len(spec.classes) < 2:
     raise UserError(f'a classifier needs classes: {spec.name} has {len(spec.classes)}')
   gammas = np.float32(gamma_table(m.schedule, m.steps, m.rescale_betas))
-  net = make_net(config.net, spec.shape, len(spec.classes), num_classes=0)
+  net = make_net(config.net, spec.shape, len(spec.classes), 0, CLASSIFIERS)
 
   def init(key):
     z, t, label = jnp.zeros((1, *spec.shape)), jnp.zeros(1), jnp.zeros(1, jnp.int32)
@@ -68,13 +68,14 @@ def guidance(log_prob, noisy=True):
 def make_guide(config, spec, params):
   """The guide of a trained classifier; a label beyond its classes has no gradient."""
   m = config.model
-  net = make_net(config.net, spec.shape, len(spec.classes), num_classes=0)
+  net = make_net(config.net, spec.shape, len(spec.classes), 0, CLASSIFIERS)
   # another model's gammas are found in this one's table, so the schedules may differ
   gammas = jnp.asarray(gamma_table(m.schedule, m.steps, m.rescale_betas)[1:], jnp.float32)
   times = jnp.arange(m.steps) / m.steps
 
   def log_prob(z, g, label):
-    t = jnp.broadcast_to(jnp.interp(g, gammas, times), label.shape)
+    t = jnp.interp(g, gammas, times) if m.noisy else 0.0
+    t = jnp.broadcast_to(t, label.shape)
     log_p = jax.nn.log_softmax(net.apply({'params': params['net']}, z, t, label, False))
     if not m.noisy:
       log_p = jnp.log(jnp.exp(log_p) + 1e-8)  # as in the report

@@ -12,7 +12,7 @@ import numpy as np
 
 from ddpm import times
 from ddpm.schedule import SPACINGS, gamma_table, reverse_log_variance, spaced
-from trilemma import gaussian
+from trilemma import gaussian, guidance
 from trilemma.data import view
 from trilemma.exits import UserError, choose
 from trilemma.model import Bits, Model
@@ -21,7 +21,7 @@ from trilemma.samplers import SAMPLERS, noise_like
 
 LOSSES = ('simple', 'vlb', 'hybrid')
 TIMES = ('uniform', 'importance')
-BITS_PARTS = 50  # the bound's terms are computed in so many calls
+BITS_PARTS = 50  # the bound's terms are computed in at most so many calls
 
 # What the net may predict: its target (x, g, eps), x_hat from its output (z, g, out), and the log
 # weight (g) that its squared error has in units of the squared error of x.
@@ -68,8 +68,6 @@ def prior_term(x, g):
 def check(config, spec, guide):
   """Raises UserError for settings that contradict each other or the data."""
   m, s = config.model, config.sample
-  if m.rescale_betas and m.schedule != 'linear':
-    raise UserError(f'config.model.rescale_betas is for the linear schedule, not {m.schedule}')
   choose('config.model.loss', m.loss, dict.fromkeys(LOSSES))
   choose('config.model.times', m.times, dict.fromkeys(TIMES))
   choose('config.model.predict', m.predict, PREDICTIONS)
@@ -85,15 +83,7 @@ def check(config, spec, guide):
     raise UserError('config.model.times=importance is for --config.model.loss=vlb')
   if m.weighting != 'own' and m.loss == 'vlb':
     raise UserError('config.model.weighting is for the squared error: the vlb loss has its own')
-  if m.conditional and len(spec.classes) < 2:
-    raise UserError(
-      f'config.model.conditional=True, but {spec.name} has no classes: '
-      'use --config.model.conditional=False'
-    )
-  if not 0 <= m.label_drop <= 1:
-    raise UserError(f'config.model.label_drop={m.label_drop} is no probability')
-  if m.label_drop and not m.conditional:
-    raise UserError('config.model.label_drop needs --config.model.conditional=True')
+  guidance.check(m, s, spec)
   if not 0 <= s.steps <= m.steps:
     raise UserError(
       f'config.sample.steps={s.steps}: choose 1..{m.steps} (config.model.steps), 0 for all'
@@ -102,17 +92,11 @@ def check(config, spec, guide):
     raise UserError(f'config.sample.eta={s.eta}: choose 0 (deterministic) to 1 (ancestral)')
   if s.eta and s.sampler != 'ddim':
     raise UserError(f'config.sample.eta={s.eta} is for --config.sample.sampler=ddim')
-  for name in ('guidance', 'classifier_scale'):
-    if not (math.isfinite(s[name]) and s[name] >= 0):
-      raise UserError(f'config.sample.{name}={s[name]} must be at least 0')
-  if s.guidance != 1 and not m.conditional:
-    raise UserError(f'config.sample.guidance={s.guidance:g} needs a model with classes: this one '
-                    'was not trained with --config.model.conditional=True')  # fmt: skip
-  if s.guidance != 1 and not m.label_drop:
-    raise UserError(f'config.sample.guidance={s.guidance:g} needs a model that was trained with '
-                    'some labels left out, --config.model.label_drop=0.1')  # fmt: skip
-  if guide and not len(spec.classes):
-    raise UserError(f'config.sample.classifier: {spec.name} has no classes')
+  if not (math.isfinite(s.classifier_scale) and s.classifier_scale >= 0):
+    raise UserError(f'config.sample.classifier_scale={s.classifier_scale} must be at least 0')
+  if s.classifier_scale != 1 and not guide:
+    raise UserError(f'config.sample.classifier_scale={s.classifier_scale:g} needs a classifier: '
+                    '--config.sample.classifier=WORKDIR')  # fmt: skip
 
 
 def make(config, spec, guide=None):
@@ -143,22 +127,6 @@ def make(config, spec, guide=None):
     t = jnp.broadcast_to((i - 1) / m.steps, z.shape[:1]).astype(jnp.float32)
     rngs = None if dropout is None else {'dropout': dropout}
     return net.apply({'params': params['net']}, z, t, label, dropout is not None, rngs=rngs)
-
-  def guided(params, z, i, label):
-    """The output with classifier-free guidance (Ho and Salimans 2022), s = 1 + their w.
-
-    The outputs for eps, x and v are affine in each other at a given z, so that mixing any is the
-    same. A learned variance is the conditional one.
-    """
-    null = jnp.full_like(label, classes)
-    if s.guidance == 1:
-      return output(params, z, i, label)
-    if s.guidance == 0:
-      return output(params, z, i, null)
-    both = output(params, jnp.concatenate([z, z]), i, jnp.concatenate([label, null]))
-    with_label, without = jnp.split(both, 2)
-    mixed = without + s.guidance * (with_label - without)
-    return jnp.concatenate([mixed[..., :channels], with_label[..., channels:]], -1)
 
   def log_variance(out, i, bounds):
     """log variance of p(z_s | z_t) at index i of tables `bounds` f32[2,S+1], ready for [B,...]."""
@@ -201,8 +169,7 @@ def make(config, spec, guide=None):
     eps = noise_like(noise, 0, x)
     label = batch['label']
     if train and m.label_drop:
-      dropped = jax.vmap(lambda k: jax.random.bernoulli(k, m.label_drop))(drop)
-      label = jnp.where(dropped, classes, label)
+      label = guidance.drop(drop, label, m.label_drop, classes)
     g = jnp.asarray(gammas)[i]
     z = gaussian.diffuse(x, g, eps)
     out = output(params, z, i, label, dropout if train else None)
@@ -237,7 +204,8 @@ def make(config, spec, guide=None):
 
     def denoise(z, j):
       i = at[j]
-      out = guided(params, z, i, label)
+      at_i = lambda z, label: output(params, z, i, label)
+      out = guidance.guided(at_i, z, label, classes, s.guidance, channels)
       x = x_hat(out, z, i)
       if guide:  # eps_hat - scale * guide, in units of x
         g = jnp.asarray(gammas)[i]
@@ -250,7 +218,8 @@ def make(config, spec, guide=None):
     image = gaussian.to_levels(x, spec.levels)
     return (image, gaussian.to_levels(trace, spec.levels)) if frames else image
 
-  parts = min(BITS_PARTS, m.steps)
+  length = -(-m.steps // BITS_PARTS)
+  parts = -(-m.steps // length)
 
   def bits(params, key, batch, part):
     """The terms of positions part + 1, part + 1 + parts, ...; part 0 has the two others."""
@@ -265,7 +234,7 @@ def make(config, spec, guide=None):
       value = bound(x, z, clip(x_hat(out, z, i)), out, jnp.full(len(x), i))
       return total + jnp.where((i > 1) & (i <= m.steps), value, 0.0), jnp.where(i == 1, value, 0.0)
 
-    positions = part + 1 + jnp.arange(0, m.steps, parts)
+    positions = part + 1 + parts * jnp.arange(length)
     diffusion, decoder = jax.lax.scan(term, jnp.zeros(len(x)), positions)
     return {
       'prior': jnp.where(part == 0, prior(x), 0.0),

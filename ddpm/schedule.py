@@ -5,6 +5,7 @@ after i noising steps, so step i goes from position i - 1 to position i.
 """
 
 import numpy as np
+from scipy.optimize import brentq
 
 from trilemma.exits import UserError, choose
 
@@ -28,9 +29,12 @@ SCHEDULES = {'linear': linear_betas, 'cosine': cosine_betas}
 
 def gamma_table(schedule, steps, rescale=False):
   """gamma f64[steps + 1]. Raises UserError where a beta leaves (0, 1)."""
+  make_betas = choose('config.model.schedule', schedule, SCHEDULES)
+  if rescale and schedule != 'linear':
+    raise UserError(f'config.model.rescale_betas is for the linear schedule, not {schedule}')
   if steps < 2:
     raise UserError(f'config.model.steps={steps}: at least 2 diffusion steps are needed')
-  betas = choose('config.model.schedule', schedule, SCHEDULES)(steps, rescale)
+  betas = make_betas(steps, rescale)
   if betas.max() >= 1:
     raise UserError(
       f'{schedule} betas rescaled by 1000/{steps} reach {betas.max():.3g}, but must stay below 1: '
@@ -49,11 +53,14 @@ def spaced(gammas, count, spacing='t'):
   steps = len(gammas) - 1
   if spacing == 't':
     return np.round(np.linspace(steps, 1, count)).astype(int)[::-1]
-  wanted = np.linspace(gammas[steps], gammas[1], count)[::-1]
-  nearest = 1 + np.abs(gammas[1:, None] - wanted).argmin(0)
-  rank = np.arange(count)
-  rising = np.maximum.accumulate(nearest - rank) + rank
-  return np.minimum(rising, steps - rank[::-1])
+  if count == 1:
+    return np.array([steps])
+  # A step of the table wider than the even gap c is one step; the others share what is left.
+  gaps = np.diff(gammas[1:])
+  crossed = lambda c: np.minimum(gaps / c, 1).sum() - (count - 1)
+  c = brentq(crossed, gaps.min() / 2, gaps.sum()) if count < steps else gaps.min()
+  reached = np.append(0, np.cumsum(np.minimum(gaps / c, 1)))
+  return 1 + np.searchsorted(reached, np.arange(count) - 1e-6)
 
 
 SPACINGS = ('t', 'gamma')

@@ -11,7 +11,7 @@ UNIFORM = 0.001
 
 
 def empty(steps):
-  """No losses yet: a ring of the last ten per time, and how many there were."""
+  """No losses yet: a ring of the last ten per time, and their number (10 to 19 once it is full)."""
   return {'losses': jnp.zeros((steps, KEPT)), 'count': jnp.zeros(steps)}
 
 
@@ -34,4 +34,6 @@ def remember(history, position, loss):
   last = jnp.where(same.sum(1) - earlier <= KEPT, t, len(history['count']))
   slot = (history['count'].at[t].get(mode='fill', fill_value=0) + earlier) % KEPT
   losses = history['losses'].at[last, slot.astype(jnp.int32)].set(loss, mode='drop')
-  return {'losses': losses, 'count': history['count'].at[t].add(1.0, mode='drop')}
+  count = history['count'].at[t].add(1.0, mode='drop')
+  # bounded, or float32 would stop counting at 2^24: the ring's slot and 'has ten' stay the same
+  return {'losses': losses, 'count': jnp.where(count >= 2 * KEPT, KEPT + count % KEPT, count)}

@@ -22,8 +22,9 @@ def main(stop):
   import jax
   import numpy as np
 
-  from trilemma import data, families, parallel
+  from trilemma import data, parallel
   from trilemma.config import check_train
+  from trilemma.run import make_model
   from trilemma.step import init_state, make_tx, train_step
   from trilemma.train import parameters
   from trilemma.workdir import versions
@@ -33,7 +34,7 @@ def main(stop):
   c, devices = config.train, jax.devices()
   folder = config.data.name.startswith('folder:')
   spec = data.load(config.data).spec if folder else data.known_spec(config.data)
-  model = families.make(config, spec)
+  model = make_model(config, spec)
   tx = {player: make_tx(config.optim[player], c.steps) for player in model.losses}
   step_fn = partial(train_step, model, tx, config.ema)
   runner = parallel.make(config.parallel, step_fn, devices, c.batch_size)
@@ -76,15 +77,21 @@ def main(stop):
   train_seconds = statistics.median(seconds) / inner
   host_seconds = statistics.median(dispatch) / inner
 
-  steps = config.sample.steps or config.model.steps
-  few = min(NFE.value, steps)
-  config.sample.steps = few
-  sampler = parallel.jit(families.make(config, spec).sample)
-  keys = jax.random.split(key, c.batch_size)
-  label = np.zeros(c.batch_size, np.int32)
-  draw = lambda: sampler(state.params, keys, label)
-  compile_sample = timed(draw)
-  nfe_seconds = statistics.median(timed(draw) for _ in range(REPEATS.value)) / few
+  sampling, compile_seconds = {}, {'train': compile_train}
+  if model.sample:
+    steps = config.sample.steps or config.model.steps
+    few = min(NFE.value, steps)
+    config.sample.steps = few
+    sampler = parallel.jit(make_model(config, spec).sample)
+    keys = jax.random.split(key, c.batch_size)
+    label = np.zeros(c.batch_size, np.int32)
+    draw = lambda: sampler(state.params, keys, label)
+    compile_seconds['sample'] = timed(draw)
+    nfe_seconds = statistics.median(timed(draw) for _ in range(REPEATS.value)) / few
+    sampling = {
+      'forward_seconds': nfe_seconds, 'sample_steps': steps, 'sample_steps_timed': few,
+      'sample_images_per_second': c.batch_size / (nfe_seconds * steps),
+    }  # fmt: skip
 
   memory = devices[0].memory_stats() or {}
   peak = memory.get('peak_bytes_in_use')
@@ -96,10 +103,7 @@ def main(stop):
       'train_step_seconds': train_seconds,
       'train_images_per_second': c.batch_size / train_seconds,
       'host_seconds_per_step': host_seconds,
-      'forward_seconds': nfe_seconds,
-      'sample_steps': steps, 'sample_steps_timed': few,
-      'sample_images_per_second': c.batch_size / (nfe_seconds * steps),
-      'compile_seconds': {'train': compile_train, 'sample': compile_sample},
+      **sampling, 'compile_seconds': compile_seconds,
       'peak_memory_mb': (peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) / 1e6,
       'versions': versions(),
     })

@@ -34,7 +34,16 @@ def main(stop):
     print(describe(config, setup, WORKDIR.value, devices))
     return
   train(config, WORKDIR.value, data_dir, stop, allowed=ALLOW.value)
-  print(f'done. Next: python scripts/sample.py --workdir={WORKDIR.value}')
+  workdir = WORKDIR.value
+  if config.family == 'classifier':
+    use = (
+      'sample.py --workdir=RUN --classifier'
+      if config.model.noisy
+      else ('evaluate.py --workdir=RUN --metrics=fd --extractor')
+    )
+    print(f'done. Next: python scripts/{use}={workdir}')
+  else:
+    print(f'done. Next: python scripts/sample.py --workdir={workdir}')
 
 
 if __name__ == '__main__':

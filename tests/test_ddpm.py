@@ -235,19 +235,23 @@ def test_an_oracle_of_any_kind_brings_back_the_point(monkeypatch, config, predic
   np.testing.assert_array_equal(drawn, np.stack([image] * 3))
 
 
-def test_bits_have_one_prior_and_one_reconstruction(config):
+def test_bits_have_one_prior_and_one_reconstruction(monkeypatch, config):
   """However many parts, and where they do not divide T."""
   config.model.steps = 71
   model = ddpm.model.make(config, known_spec(config.data))
-  assert model.bits.parts == 50
+  assert model.bits.parts == 36
   image = jax.random.randint(jax.random.key(0), (2, 8, 8, 1), 0, 17).astype(jnp.uint8)
   params, terms = model.init(jax.random.key(1)), jax.jit(model.bits.terms)
   key, batch = jax.random.key(2), batch_of(image)
-  parts = [terms(params, key, batch, n) for n in range(50)]
+  parts = [terms(params, key, batch, n) for n in range(36)]
   for name in ('prior', 'reconstruction'):
     assert parts[0][name].all() and not any(part[name].any() for part in parts[1:])
-  # parts 0..20 hold two positions, of which part 0 has the reconstruction instead of one
-  assert all(part['diffusion'].all() for part in parts)
+  assert all(np.isfinite(part['diffusion']).all() and part['diffusion'].all() for part in parts)
+  monkeypatch.setattr(ddpm.model, 'BITS_PARTS', 1)
+  whole = ddpm.model.make(config, known_spec(config.data))
+  assert whole.bits.parts == 1
+  for name, value in jax.jit(whole.bits.terms)(params, key, batch, 0).items():
+    np.testing.assert_allclose(sum(part[name] for part in parts), value, rtol=1e-5)
 
 
 def test_dropped_labels_become_the_null_class(monkeypatch, config):
@@ -280,6 +284,7 @@ def test_dropped_labels_become_the_null_class(monkeypatch, config):
   ('sample.guidance', 2.0, 'label_drop=0.1'),
   ('sample.guidance', -1.0, 'at least 0'),
   ('sample.classifier_scale', float('nan'), 'at least 0'),
+  ('sample.classifier_scale', 2.0, 'needs a classifier'),
   ('net.label', 'onehot', 'mlp, table'),
   ('model.schedule', 'quadratic', 'cosine, linear'),
   ('model.label_drop', 1.5, 'no probability'),
@@ -287,7 +292,7 @@ def test_dropped_labels_become_the_null_class(monkeypatch, config):
   ('sample.sampler', 'euler', 'ancestral, ddim, dpmpp_2m'),
   ('sample.steps', 33, '1..32'),
   ('sample.eta', 2.0, 'deterministic'),
-  ('net.name', 'mlp', 'cnn, encoder, lenet, unet'),
+  ('net.name', 'lenet', 'cnn, latent_net, mlp, unet, vdm_unet'),
   ('net.name', 'unet', r'base\.unet'),
   ('net.dtype', 'float16', 'bfloat16, float32'),
   ('net.activation', 'relu', 'gelu, selu, swish'),

@@ -65,11 +65,12 @@ def test_an_extractor_of_other_images_is_refused(run, classifier):
   with pytest.raises(UserError, match='no classifier of clean images'):
     features.of_classifier(run)
   extractor = features.of_classifier(classifier)
-  digits = data_lib.load(open_checkpoint(run).config.data, 'test')
+  config = open_checkpoint(run).config
+  digits = data_lib.load(config.data, 'test')
   with pytest.raises(UserError, match=r'takes images \(16, 16, 1\)'):
-    evaluate.reference(extractor._replace(shape=(16, 16, 1)), digits, 100)
+    evaluate.reference(extractor._replace(shape=(16, 16, 1)), config, digits, 100)
   with pytest.raises(UserError, match='--n=149 or less'):
-    evaluate.reference(extractor, digits, 200)
+    evaluate.reference(extractor, config, digits, 200)
 
 
 def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
@@ -81,7 +82,8 @@ def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
   assert 'between two sets of real images' in done.stdout and '20 images' in done.stdout
   last = json.loads(done.stdout.splitlines()[-1])
   assert last['fd_lenet@20'] > 0 and last['fd_lenet@20/floor'] > 0 and last['checkpoint'] == 20
-  assert last['sample']['sampler'] == 'dpmpp_2m' and last['sample']['steps'] == 4
+  sample = last['config']['sample']
+  assert sample['sampler'] == 'dpmpp_2m' and sample['steps'] == 4
   assert (run / 'eval' / 'steps.png').exists()
   assert len(list((run / 'eval').glob('*.json'))) == 5
   again = call('evaluate', *flags)
@@ -91,9 +93,11 @@ def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
 @pytest.mark.parametrize(('flags', 'message'), [
   (('--metrics=fid',), 'choose from bits, fd'),
   (('--metrics=fd',), '--extractor'),
-  (('--steps=few', '--metrics=fd'), 'whole numbers'),
+  (('--steps=few', '--metrics=fd'), 'numbers are needed'),
+  (('--steps=4',), '--steps is for --metrics=fd'),
+  (('--metrics=fd', '--few=4', '--extractor=x'), 'few is not a setting of the family ddpm'),
   (('--n=5000',), 'digits test has 299 images'),
-  (('--guidance=2',), 'label_drop'),
+  (('--metrics=fd', '--guidance=2', '--extractor=x'), 'label_drop'),
 ])  # fmt: skip
 def test_a_users_mistake_gets_one_line(run, flags, message):
   done = call('evaluate', f'--workdir={run}', *flags, code=2)

@@ -9,6 +9,9 @@ import pytest
 from conftest import ROOT, needs_data
 from PIL import Image
 
+from configs import base
+from trilemma import families
+from trilemma.data import known_spec
 from trilemma.draw import cycle_labels, labels_for, make_draw
 from trilemma.exits import UserError
 from trilemma.run import open_checkpoint
@@ -59,6 +62,28 @@ def test_every_configuration_says_how_to_run_it():
     assert f'python scripts/train.py --config=configs/{name}.py' in text
     with pytest.raises(UserError, match=r"unknown variant 'huge'.*tiny"):
       importlib.import_module(f'configs.{name}').get_config('huge')
+
+
+def test_a_variant_cannot_make_a_new_key():
+  with pytest.raises(KeyError, match='stpes'):
+    base.variants(base.ddpm(), 'long', {'long': {'model.stpes': 3}})
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_variant_makes_a_model(name):
+  get_config = importlib.import_module(f'configs.{name}').get_config
+  with pytest.raises(UserError) as refused:
+    get_config('huge')
+  words = str(refused.value).split('choose from ')[1].split(', ')
+  default = get_config().to_dict()
+  for word in words:
+    config = get_config(word)
+    if not config.data.name.startswith('folder:'):
+      families.make(config, known_spec(config.data))
+    if word == 'tiny':
+      assert config.to_dict() != default
+  with pytest.raises(UserError, match=r'exclude each other'):
+    base.variants(get_config(), 'a,b', {'a': {}, 'b': {}})
 
 
 @pytest.fixture(scope='module')

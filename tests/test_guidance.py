@@ -12,7 +12,7 @@ from ddpm.schedule import gamma_table
 from trilemma import families, gaussian
 from trilemma.data import known_spec
 from trilemma.exits import UserError
-from trilemma.run import make_model, open_checkpoint
+from trilemma.run import make_model, open_checkpoint, open_guide
 from trilemma.samplers import SAMPLERS, noise_like
 from trilemma.train import train
 
@@ -44,16 +44,26 @@ def drawn(label, params=None, **sample):
 
 @pytest.mark.parametrize('sampler', sorted(SAMPLERS))
 def test_scale_one_is_conditional_and_zero_unconditional_to_the_bit(sampler):
-  plain, null = drawn(3, sampler=sampler), drawn(10, sampler=sampler)
-  np.testing.assert_array_equal(drawn(3, sampler=sampler, guidance=1.0), plain)
-  np.testing.assert_array_equal(drawn(3, sampler=sampler, guidance=0.0), null)
+  config = guided_config()
+  config.model.label_drop = 0.0  # a model that knows no guidance
+  config.sample.sampler = sampler
+  model = families.make(config, known_spec(config.data))
+  params, keys = shaken(model), jax.random.split(jax.random.key(5), 3)
+  plain, null = (np.asarray(jax.jit(model.sample)(params, keys, jnp.full(3, k))) for k in (3, 10))
+  np.testing.assert_array_equal(drawn(3, params, sampler=sampler, guidance=1.0), plain)
+  np.testing.assert_array_equal(drawn(3, params, sampler=sampler, guidance=0.0), null)
   assert not np.array_equal(plain, null)
-  assert not np.array_equal(drawn(3, sampler=sampler, guidance=3.0), plain)
+  assert not np.array_equal(drawn(3, params, sampler=sampler, guidance=3.0), plain)
+  # what the doubled batch tends to, up to rounding
+  for scale, limit in ((1 + 1e-6, plain), (1e-6, null)):
+    near = drawn(3, params, sampler=sampler, guidance=scale)
+    np.testing.assert_allclose(near.astype(int), limit, atol=1)
+    assert (near == limit).mean() > 0.98
 
 
 @pytest.mark.parametrize('variance', ['fixed_large', 'learned'])
 def test_the_doubled_batch_mixes_what_two_calls_would(monkeypatch, variance):
-  """eps = eps_null + s (eps_label - eps_null), of which s = 1 and s = 0 are the limits."""
+  """eps = eps_null + s (eps_label - eps_null); the variance is the conditional's."""
 
   class Net:
     def init(self, *args):
@@ -181,9 +191,7 @@ def test_a_trained_classifier_guides_every_image_by_its_own_label(classifier):
 
 
 def test_no_label_is_not_guided_by_a_classifier(classifier):
-  from trilemma.run import _open_guide
-
-  guide = _open_guide(str(classifier), known_spec(tiny().data))
+  guide = open_guide(str(classifier), known_spec(tiny().data))
   z = noise_like(jax.random.split(jax.random.key(0), 2), 0, jnp.zeros((2, 8, 8, 1)))
   slope = guide(z, jnp.float32(0.0), jnp.array([4, 10]))
   assert jnp.abs(slope[0]).max() > 0 and not slope[1].any()
@@ -206,12 +214,14 @@ def test_a_classifier_that_does_not_fit_is_refused(classifier, tmp_path):
   config.sample.classifier = str(tmp_path / 'ddpm')
   with pytest.raises(UserError, match='no classifier but a run of the family ddpm'):
     make_model(config, spec)
+  with pytest.raises(UserError, match='takes no classifier'):
+    families.make(open_checkpoint(classifier).config, spec, lambda z, g, label: z)
   with pytest.raises(UserError, match='needs classes'):
     families.make(open_checkpoint(classifier).config, spec._replace(classes=()))
 
 
 @pytest.mark.parametrize(('conditional', 'drop', 'message'), [
-  (False, 0.0, 'needs a model with classes'), (True, 0.0, 'some labels left out'),
+  (False, 0.0, 'trained on classes'), (True, 0.0, 'some labels left out'),
 ])  # fmt: skip
 def test_a_scale_without_what_it_needs_is_refused(conditional, drop, message):
   config = guided_config(guidance=2.0)

@@ -1,5 +1,7 @@
 """Nets: published parameter counts, and layers equal to flax's own."""
 
+import importlib
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ from configs import (
   digits_ddpm,
 )
 from trilemma.exits import UserError
-from trilemma.nets import make_net
+from trilemma.nets import CLASSIFIERS, make_net
 from trilemma.nets.cnn import CNN
 from trilemma.nets.layers import (
   Conv,
@@ -22,6 +24,7 @@ from trilemma.nets.layers import (
   LabelMLP,
   add_bias,
   column_sums,
+  fourier,
   sinusoid,
   upsample,
 )
@@ -50,6 +53,30 @@ def test_published_parameter_counts():
   config.net.update({'channels': 64, 'multipliers': (1, 2, 2)})
   assert count(make_net(config.net, (32, 32, 3), 3, 0), (32, 32, 3)) == 6_472_195
   assert count(CNN(1), (28, 28, 1)) == 291_217
+
+
+def test_vdms_parameter_counts():
+  """With the schedule's own: 2 of learned_linear; 3,074 of the authors' net, 3,076 of ours."""
+  net = lambda name: importlib.import_module(f'configs.{name}').get_config('').net
+  image = (32, 32, 3)
+  assert count(make_net(net('cifar10_vdm'), image, 3, 0), image) + 2 == 30_578_181
+  large = net('cifar10_vdm_aug')
+  assert count(make_net(large, image, 3, 0), image) + 3074 == 139_279_877
+  large.attention = False
+  assert count(make_net(large, image, 3, 0), image) + 3074 == 122_140_677
+  assert count(make_net(net('swirl_vdm'), (1, 1, 2), 2, 0), (1, 1, 2)) + 2 == 290_308
+
+
+def test_fourier_features():
+  """On 8-bit data in [-1, 1] the pair n = 7 is constant, n = 6's sine the last bit."""
+  x = jnp.float32(2 * (np.arange(256) + 0.5) / 256 - 1)[:, None]
+  features = fourier(x, (6, 7))
+  assert features.shape == (256, 4)
+  sin6, sin7, cos6, cos7 = features.T
+  np.testing.assert_allclose(sin7, 0, atol=1e-3)
+  np.testing.assert_allclose(cos7, -1, atol=1e-3)
+  np.testing.assert_allclose(cos6, 0, atol=1e-3)
+  np.testing.assert_allclose(sin6, np.where(np.arange(256) % 2, -1, 1), atol=1e-3)
 
 
 def test_improved_ddpms_parameter_counts():
@@ -94,7 +121,7 @@ def test_time_and_label_matter_in_every_form(change):
 def test_classifiers_give_logits_and_lenet_its_features():
   x, t, label = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.ones(2), jnp.zeros(2)
   for config in (digits_classifier.get_config('noisy,tiny'), digits_classifier.get_config('tiny')):
-    net = make_net(config.net, (8, 8, 1), 10, 0)
+    net = make_net(config.net, (8, 8, 1), 10, 0, CLASSIFIERS)
     variables = perturbed(
       jax.jit(lambda k, n=net: n.init(k, x, t, label, False))(jax.random.key(1))
     )
@@ -108,7 +135,7 @@ def test_classifiers_give_logits_and_lenet_its_features():
   last = variables['params']['Dense_1']
   np.testing.assert_allclose(pool @ last['kernel'] + last['bias'], logits, rtol=1e-5)
   with pytest.raises(UserError, match='cannot be pooled 2 times'):
-    make_net(config.net, (2, 2, 1), 10, 0)
+    make_net(config.net, (2, 2, 1), 10, 0, CLASSIFIERS)
 
 
 def test_28_by_28_works_and_what_cannot_be_halved_says_so():

@@ -18,6 +18,41 @@ def define_config():
   return config_flags.DEFINE_config_file('config', None, 'Experiment: configs/x.py[:tiny].')
 
 
+def define_sampling(**several):
+  """Flags for config.sample by its own names; a function that gives those set, as a dict.
+
+  `several` names flags, with their help, that take a list instead: {name: list} in the dict.
+  """
+  one = {
+    'sampler': (flags.DEFINE_string, 'ancestral, ddim, dpmpp_2m; of VDM also shortcut.'),
+    'steps': (flags.DEFINE_integer, 'Sampler steps; 0 for all of a DDPM.'),
+    'spacing': (flags.DEFINE_string, "Steps of a DDPM evenly spaced in 't' or 'gamma'."),
+    'eta': (flags.DEFINE_float, 'Of ddim: 0 deterministic to 1 ancestral.'),
+    'clip': (flags.DEFINE_bool, "Clip x_hat to the data's range."),
+    'few': (flags.DEFINE_integer, 'Of shortcut: how many of the steps.'),
+    'noise': (flags.DEFINE_string, 'Of shortcut: fixed, predicted or fresh.'),
+    'guidance': (flags.DEFINE_float, 'Classifier-free: 0 unconditional, 1 conditional, more.'),
+    'classifier': (flags.DEFINE_string, 'Workdir of a classifier that guides.'),
+    'classifier_scale': (flags.DEFINE_float, "Scale of the classifier's gradient."),
+  }
+  holders = [
+    flags.DEFINE_list(name, None, several[name]) if name in several else define(name, None, text)
+    for name, (define, text) in one.items()
+  ]
+
+  def given():
+    values = {flag.name: flag.value for flag in holders if flag.value is not None}
+    kinds = {'steps': int, 'few': int, 'guidance': float}
+    for name in several.keys() & values.keys():
+      try:
+        values[name] = [kinds.get(name, str)(value) for value in values[name]]
+      except ValueError:
+        raise UserError(f'--{name}={",".join(values[name])}: numbers are needed') from None
+    return values
+
+  return given
+
+
 def _parse(argv):
   # config_flags imports the file by path, and experiments import their base as configs.base
   sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

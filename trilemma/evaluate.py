@@ -1,22 +1,57 @@
 """Measuring a run: likelihood bounds, distance of its samples to data, seconds per image."""
 
+import hashlib
+import json
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
 from trilemma import metrics, parallel
+from trilemma.data import view
 from trilemma.draw import cycle_labels, make_draw
 from trilemma.exits import UserError
+from trilemma.run import digest, open_checkpoint
 from trilemma.step import stream
+from trilemma.workdir import versions
+from trilemma.writers import write_json
+
+
+def chosen_rows(total, n):
+  """Rows i64[n] of `total`, the same every time, in order: files may be sorted by class."""
+  return np.sort(np.random.default_rng(0).permutation(total)[:n])
+
+
+def facts(run, weights):
+  """What every row says of its run."""
+  found = {
+    'family': run.config.family, 'config': run.config.to_dict(), 'checkpoint': int(run.state.step),
+    'weights': weights, 'device': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+    'versions': versions(),
+  }  # fmt: skip
+  if run.config.sample.get('classifier'):
+    found['classifier'] = digest(open_checkpoint(run.config.sample.classifier).state.ema)
+  return found
+
+
+def row(directory, settings, measure):
+  """The row of these settings in `directory`: read where it is there, else measured and written."""
+  name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+  path = Path(directory) / f'{settings["checkpoint"]}-{name}.json'
+  if not path.exists():
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, {**settings, **measure()})
+  return json.loads(path.read_text())
 
 
 def bits_per_dim(model, params, data, n, batch_size, seed, devices=None, stop=None):
-  """The bound on the first n examples of `data`: {'total' and its terms: f64[n]} in bits/dim.
+  """The bound on n examples of `data`: {'total' and its terms: f64[n]} in bits/dim.
 
   Example k depends on (seed, k) only. stop.check() is called between the parts of a batch.
   """
+  rows = chosen_rows(len(data.image), n)
   replicated, sharded = parallel.shardings(devices or jax.devices())
   batch_size = -(-batch_size // replicated.mesh.size) * replicated.mesh.size
   terms = parallel.jit(model.bits.terms)
@@ -26,8 +61,8 @@ def bits_per_dim(model, params, data, n, batch_size, seed, devices=None, stop=No
   with bar:
     for number in range(batches):
       index = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
-      row = np.minimum(index, n - 1)
-      batch = {'image': data.image[row], 'label': data.label[row], 'index': index}
+      here = rows[np.minimum(index, n - 1)]
+      batch = {'image': data.image[here], 'label': data.label[here], 'index': index}
       batch = jax.device_put(batch, sharded)
       totals = {}
       for part in range(model.bits.parts):
@@ -49,6 +84,7 @@ def mean_and_error(values):
 
 def draw_timed(run, params, n, batch_size, seed, stop=None):
   """(images u8[n,H,W,C], seconds per image, seconds to compile), labels in turn."""
+  batch_size = -(-batch_size // jax.device_count()) * jax.device_count()
   draw = make_draw(run.model, run.spec, batch_size)
   labels = cycle_labels(n, run.spec)
   began = time.monotonic()
@@ -59,10 +95,11 @@ def draw_timed(run, params, n, batch_size, seed, stop=None):
   return images, seconds, max(0.0, warm - began - seconds * batch_size)
 
 
-def reference(extractor, data, n):
-  """(moments of the first n real images, the distance of two disjoint halves of 2n: the floor).
+def reference(extractor, config, data, n):
+  """(moments of n real images, the distance of another n to them: the floor).
 
-  Raises UserError where the extractor is for other images or the split has too few.
+  Real images are as the model sees them, so binarised where config.data says so. Raises UserError
+  where the extractor is for other images or the split has too few.
   """
   spec = data.spec
   if (extractor.shape, extractor.levels) != (spec.shape, spec.levels):
@@ -73,9 +110,12 @@ def reference(extractor, data, n):
   if 2 * n > len(data.image):
     raise UserError(f'{spec.name} {data.split} has {len(data.image)} images: two disjoint sets of '
                     f'n need --n={len(data.image) // 2} or less')  # fmt: skip
-  # the files may be sorted by class
-  rows = np.random.default_rng(0).permutation(len(data.image))[: 2 * n]
-  pool, _ = extractor.extract(data.image[np.sort(rows[:n])])
-  other, _ = extractor.extract(data.image[np.sort(rows[n:])])
-  real = metrics.moments(pool)
-  return real, metrics.frechet_distance(*real, *metrics.moments(other))
+  both = np.random.default_rng(0).permutation(len(data.image))[: 2 * n]
+
+  def moments(rows):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(0, 'reference'), rows)
+    image = np.asarray(view(spec, config.data, keys, data.image[rows], False))
+    return metrics.moments(extractor.extract(image)[0])
+
+  real, other = moments(np.sort(both[:n])), moments(np.sort(both[n:]))
+  return real, metrics.frechet_distance(*real, *other)

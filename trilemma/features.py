@@ -1,6 +1,5 @@
 """Feature extractors: extract(image u8[N,H,W,C]) -> (pool f32[N,D], logits f32[N,K])."""
 
-import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,8 +9,8 @@ import numpy as np
 from trilemma import parallel
 from trilemma.exits import UserError
 from trilemma.gaussian import to_model_scale
-from trilemma.nets import make_net
-from trilemma.run import open_checkpoint
+from trilemma.nets import CLASSIFIERS, make_net
+from trilemma.run import digest, open_checkpoint
 
 
 class Extractor(NamedTuple):
@@ -30,11 +29,11 @@ def of_classifier(workdir, batch_size=256):
   Its features are the activations of the hidden layer. Raises UserError for any other run.
   """
   run = open_checkpoint(workdir)
-  if run.config.family != 'classifier' or run.config.net.name != 'lenet':
+  if run.config.net.name != 'lenet' or run.config.model.noisy:
     raise UserError(f'{workdir} is no classifier of clean images: train one with '
                     'configs/mnist_classifier.py or configs/digits_classifier.py')  # fmt: skip
   spec, params = run.spec, run.state.ema['net']
-  net = make_net(run.config.net, spec.shape, len(spec.classes), num_classes=0)
+  net = make_net(run.config.net, spec.shape, len(spec.classes), 0, CLASSIFIERS)
 
   @parallel.jit
   def apply(params, image):
@@ -52,7 +51,4 @@ def of_classifier(workdir, batch_size=256):
         kept.append(np.asarray(out)[: len(batch)])
     return np.concatenate(pool), np.concatenate(logits)
 
-  digest = hashlib.sha256()
-  for leaf in jax.tree.leaves(params):
-    digest.update(np.ascontiguousarray(leaf))
-  return Extractor('lenet', digest.hexdigest(), spec.shape, spec.levels, extract)
+  return Extractor('lenet', digest(params), spec.shape, spec.levels, extract)

@@ -132,7 +132,11 @@ class Loop:
       batch = {'image': test.image[row], 'label': test.label[row], 'index': index}
       seen.append(self.eval_step(self.state.ema, key, batch))
     seen = jax.device_get(seen)
-    self.writer.write(self.step, {name: _mean([m[name] for m in seen]) for name in seen[0]})
+    row = {name: _mean([m[name] for m in seen]) for name in seen[0]}
+    self.writer.write(self.step, row)
+    said = '  '.join(f'{name.removeprefix("eval/")} {value:.4f}' for name, value in row.items())
+    n = min(len(seen) * size, len(test.image))
+    self.writer.say(f'step {self.step}, {n:,} test images: {said}')
 
   def look(self, again=False):
     """Evaluates and draws where the step is due; `again` does only what a killed run left out."""

@@ -70,19 +70,19 @@ def save_process(directory, states, levels):
   save_gif(directory / 'process.gif', pictures, milliseconds=150)
 
 
-def save_blocks(path, pictures, titles, columns=()):
-  """One PNG of pictures u8[H,W,3] below each other, each with its title, names over the columns."""
+def save_blocks(path, pictures, titles, rows=()):
+  """One PNG of pictures u8[H,W,3] side by side, each under its title, with names of the rows."""
   from matplotlib.figure import Figure
 
   height, width = pictures[0].shape[:2]
-  inches = 6.0
-  figure = Figure(figsize=(inches, inches * height / width * len(pictures) * 1.12 + 0.3), dpi=100)
-  axes = figure.subplots(len(pictures), 1, squeeze=False)[:, 0]
-  for axis, picture, title in zip(axes, pictures, titles, strict=True):
+  figure = Figure(figsize=(12, 12 * height / width / len(pictures) + 0.6), dpi=100)
+  axes = figure.subplots(1, len(pictures), squeeze=False)[0]
+  for n, (axis, picture, title) in enumerate(zip(axes, pictures, titles, strict=True)):
     axis.imshow(picture, interpolation='nearest')
-    axis.set(yticks=[], ylabel=title)
-    axis.set_xticks([(i + 0.5) * width / len(columns) for i in range(len(columns))], columns)
-    axis.tick_params(length=0, labeltop=True, labelbottom=False)
+    axis.set(xticks=[], title=title)
+    names = rows if n == 0 else ()
+    axis.set_yticks([(i + 0.5) * height / len(names) for i in range(len(names))], names)
+    axis.tick_params(length=0)
   figure.tight_layout()
   _save_figure(path, figure)
 
@@ -93,20 +93,21 @@ def _save_figure(path, figure):
   os.replace(temporary, path)
 
 
-def save_steps(path, rows, name, floor):
+def save_steps(path, rows, name):
   """Quality rows[name] against sampler steps and against seconds per image, a line per sampler."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(9, 3.6), dpi=110)
   axes = figure.subplots(1, 2, sharey=True)
-  for sampler in dict.fromkeys(row['sample']['sampler'] for row in rows):
-    own = [row for row in rows if row['sample']['sampler'] == sampler]
+  sample = lambda row: row['config']['sample']
+  for sampler in dict.fromkeys(sample(row)['sampler'] for row in rows):
+    own = [row for row in rows if sample(row)['sampler'] == sampler]
     for axis, x in zip(axes, (
-      [row['sample']['steps'] for row in own], [row['seconds_per_image'] for row in own],
+      [sample(row)['steps'] for row in own], [row['seconds_per_image'] for row in own],
     ), strict=True):  # fmt: skip
       axis.plot(x, [row[name] for row in own], marker='o', label=sampler)
   for axis, label in zip(axes, ('sampler steps', 'seconds per image'), strict=True):
-    axis.axhline(floor, color='grey', linestyle=':', label='real against real')
+    axis.axhline(rows[0][f'{name}/floor'], color='grey', linestyle=':', label='real against real')
     axis.set(xscale='log', yscale='log', xlabel=label)
     axis.grid(alpha=0.3)
   axes[0].set_ylabel(name)

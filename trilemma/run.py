@@ -1,12 +1,13 @@
 """A trained run, opened for sampling or evaluation from nothing but its workdir."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm.classifier import make_guide
 from trilemma import families
 from trilemma.checkpoint import Checkpoints
 from trilemma.data import Spec
@@ -22,12 +23,13 @@ def make_model(config, spec):
   Raises UserError for settings that cannot work and for a classifier of other data.
   """
   workdir = config.sample.get('classifier', '')
-  return families.make(config, spec, _open_guide(workdir, spec) if workdir else None)
+  return families.make(config, spec, open_guide(workdir, spec) if workdir else None)
 
 
-def _open_guide(workdir, spec):
+def open_guide(workdir, spec):
+  """The guide that the classifier trained in `workdir` gives to a model of data `spec`."""
   run = open_checkpoint(workdir)
-  if run.config.family != 'classifier':
+  if run.config.family not in families.GUIDES:
     raise UserError(f'{workdir} is no classifier but a run of the family {run.config.family}')
   for what in ('name', 'shape', 'levels', 'classes'):
     theirs, ours = getattr(run.spec, what), getattr(spec, what)
@@ -35,7 +37,7 @@ def _open_guide(workdir, spec):
       raise UserError(
         f'the classifier in {workdir} is for other data: its {what} is {theirs}, not {ours}'
       )
-  return make_guide(run.config, run.spec, run.state.ema)
+  return families.GUIDES[run.config.family](run.config, run.spec, run.state.ema)
 
 
 class Run(NamedTuple):
@@ -55,7 +57,7 @@ def open_checkpoint(workdir, step=-1, sample=None):
   """
   workdir = Path(workdir)
   config, spec = open_config(workdir)
-  config.sample.update(sample or {})
+  _change(config, sample or {})
   model = make_model(config, spec)
   tx = {player: make_tx(config.optim[player], config.train.steps) for player in model.losses}
   abstract = jax.eval_shape(lambda: init_state(model, tx, jax.random.key(0)))
@@ -66,3 +68,25 @@ def open_checkpoint(workdir, step=-1, sample=None):
   if not found:
     raise UserError(f'{workdir} has no checkpoint yet: train longer or sooner save_every')
   return Run(config, spec, model, *found)
+
+
+def _change(config, sample):
+  for key, value in sample.items():
+    if key not in config.sample:
+      raise UserError(f'{key} is not a setting of the family {config.family}')
+    config.sample[key] = value
+
+
+def changed(run, sample):
+  """The same Run, its model made with changes to config.sample. Raises UserError for a bad one."""
+  config = run.config.copy_and_resolve_references()
+  _change(config, sample)
+  return run._replace(config=config, model=make_model(config, run.spec))
+
+
+def digest(params):
+  """sha256 over a pytree's arrays: which weights a result was made with."""
+  sha = hashlib.sha256()
+  for leaf in jax.tree.leaves(params):
+    sha.update(np.ascontiguousarray(leaf))
+  return sha.hexdigest()

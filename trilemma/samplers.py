@@ -1,6 +1,6 @@
 """Samplers as free functions over a list of gammas.
 
-Each takes denoise(z f32[N,...], j) -> (x_hat, log_variance), the gammas f64[S+1] of a grid with
+Each takes denoise(z f32[N,...], j) -> (x_hat, log_variance), the gammas f[S+1] of a grid with
 gammas[0] the clean end (-inf for DDPM), the start z at gammas[S] and one key per image; j = S..1
 counts down. log_variance, of p(z_s | z_t), is a scalar or like z, or None for the posterior's; only
 `ancestral` uses it.
@@ -9,10 +9,8 @@ The noise of image n at step j is drawn from fold_in(keys[n], j): an image depen
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from scipy.special import expit
 
-from trilemma.gaussian import diffuse, eps_from_x, posterior
+from trilemma.gaussian import alpha, diffuse, eps_from_x, posterior, sigma
 
 
 def noise_like(keys, j, z):
@@ -80,7 +78,7 @@ def ddim(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
       return diffuse(x_hat, g_s, eps_hat), memory
     _, variance = posterior(z, x_hat, g_s, g_t)
     variance = eta**2 * variance
-    mean = jnp.sqrt(jax.nn.sigmoid(-g_s)) * x_hat
+    mean = alpha(g_s) * x_hat
     direction = jnp.sqrt(jnp.maximum(jax.nn.sigmoid(g_s) - variance, 0.0)) * eps_hat
     return mean + direction + jnp.sqrt(variance) * noise_like(keys, j, z), memory
 
@@ -93,13 +91,12 @@ def dpmpp_2m(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
   The first step, and a last one to clean data, are of first order, which is DDIM.
   """
   del keys, eta
-  g_s, g_t = np.asarray(gammas[:-1], np.float64), np.asarray(gammas[1:], np.float64)
-  h = (g_t - g_s) / 2  # of lambda = log(alpha / sigma), for the step j -> j - 1 at j - 1
-  before = np.append(h[1:], np.inf)  # of the step before
-  extrapolate = np.where(np.isfinite(h), h, 0.0) / (2 * before)
-  from_z = np.sqrt(expit(g_s) / expit(g_t))
-  from_x = -np.sqrt(expit(-g_s)) * np.expm1(-h)
-  from_z, from_x, extrapolate = (jnp.float32(a) for a in (from_z, from_x, extrapolate))
+  g = jnp.asarray(gammas, jnp.float32)
+  h = (g[1:] - g[:-1]) / 2  # of lambda = log(alpha / sigma), for the step j -> j - 1 at j - 1
+  before = jnp.append(h[1:], jnp.inf)  # of the step before
+  extrapolate = jnp.where(jnp.isfinite(h), h, 0.0) / (2 * before)
+  from_z = sigma(g[:-1]) / sigma(g[1:])
+  from_x = -alpha(g[:-1]) * jnp.expm1(-h)
 
   def step(z, x_before, j):
     x_hat, _ = denoise(z, j)

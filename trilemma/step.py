@@ -10,7 +10,7 @@ import optax
 
 
 def stream(seed, use):
-  """The key of one use of a seed ('init', 'train', 'eval', 'sample'), independent of the others."""
+  """The key of one use of a seed ('init', 'train', 'eval', ...), independent of the others."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(use.encode()))
 
 
@@ -75,7 +75,11 @@ def train_step(model, tx, ema, state, key, batch, mean=lambda x: x, gather=lambd
     metrics[f'train/{player}/skipped_in_row'] = opt[player].notfinite_count
     metrics |= {f'train/{player}/{name}': term for name, term in terms.items()}
   decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
-  running = optax.incremental_update(params, state.ema, 1 - decay)
+  running = {
+    name: optax.incremental_update(value, state.ema[name], 1 - decay)
+    if name in model.losses else value
+    for name, value in params.items()
+  }  # fmt: skip
   return State(state.step + 1, params, running, opt), metrics
 
 

@@ -48,9 +48,10 @@ def set_up(config, data_dir=''):
 def describe(config, setup, workdir, devices):
   """The lines that say what will run."""
   data, train = setup.data, config.train
+  counts = {player: parameters(setup.abstract.params[player]) for player in setup.model.losses}
   shape = 'x'.join(map(str, data.spec.shape))
   return '\n'.join([
-    f'family   {config.family}, {parameters(setup.abstract.params):,} parameters',
+    f'family   {config.family}, {sum(counts.values()):,} parameters',
     f'data     {data.spec.name} {data.split}: {len(data.image):,} images {shape}, '
     f'{data.spec.levels} levels, {len(data.spec.classes)} classes',
     f'training {train.steps:,} steps of {train.batch_size} = '

@@ -10,7 +10,9 @@ from trilemma.exits import UserError, choose
 from trilemma.nets.cnn import CNN
 from trilemma.nets.encoder import Encoder, LeNet
 from trilemma.nets.layers import ACTIVATIONS, LABELS
+from trilemma.nets.mlp import MLP, LatentNet
 from trilemma.nets.unet import UNet
+from trilemma.nets.vdm_unet import VDMUNet
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
@@ -89,12 +91,50 @@ def _lenet(c, shape, out_channels, num_classes):
   return LeNet(out_channels, tuple(c.widths), c.hidden, c.dropout, DTYPES[c.dtype])
 
 
-NETS = {'unet': _unet, 'cnn': _cnn, 'encoder': _encoder, 'lenet': _lenet}
+def _vdm_unet(c, shape, out_channels, num_classes):
+  _positive('blocks', c.blocks)
+  _positive('heads', c.heads)
+  _dropout(c)
+  if c.channels < 4 or c.channels % 2 or c.channels % c.heads:
+    raise UserError(
+      f'config.net.channels={c.channels} must be even, at least 4, and divide by heads'
+    )
+  return VDMUNet(
+    out_channels, c.channels, c.blocks, c.attention, c.heads, tuple(c.fourier), c.dropout,
+    num_classes, _label(c), DTYPES[c.dtype],
+  )  # fmt: skip
 
 
-def make_net(c, shape, out_channels, num_classes):
-  """The flax module of the config section c for images of `shape`; raises UserError."""
-  make = choose('config.net.name', c.name, NETS)
+def _points(shape):
+  if tuple(shape[:2]) != (1, 1):
+    raise UserError(f'this net takes points or latent vectors, not {shape[0]}x{shape[1]} images')
+
+
+def _mlp(c, shape, out_channels, num_classes):
+  _points(shape)
+  _positive('widths', *c.widths)
+  return MLP(out_channels, tuple(c.widths), num_classes, _label(c))
+
+
+def _latent(c, shape, out_channels, num_classes):
+  _points(shape)
+  _positive('layers', c.layers)
+  _positive('width', c.width // 2)
+  return LatentNet(out_channels, c.width, c.layers, num_classes, _label(c))
+
+
+NETS = {
+  'unet': _unet, 'vdm_unet': _vdm_unet, 'cnn': _cnn, 'mlp': _mlp, 'latent_net': _latent,
+}  # fmt: skip
+CLASSIFIERS = {'encoder': _encoder, 'lenet': _lenet}
+
+
+def make_net(c, shape, out_channels, num_classes, nets=NETS):
+  """The flax module of the config section c for images of `shape`; raises UserError.
+
+  `nets` are the ones to choose from: NETS, or CLASSIFIERS with out_channels classes.
+  """
+  make = choose('config.net.name', c.name, nets)
   choose('config.net.dtype', c.dtype, DTYPES)
   try:
     return make(c, shape, out_channels, num_classes)

@@ -10,8 +10,8 @@ from trilemma.nets.unet import Attention, ResBlock
 class Encoder(nn.Module):
   """net(z f32[B,H,W,C], t f32[B], label i32[B], train) -> logits f32[B,out_channels].
 
-  The UNet's blocks down to its last level, then the mean over positions (Dhariwal and Nichol 2021,
-  section 4); the label is not used. H and W must divide by 2^(len(multipliers) - 1).
+  The UNet's blocks down to its last level, as in Dhariwal and Nichol 2021, then the mean over
+  positions; the label is not used. H and W must divide by 2^(len(multipliers) - 1).
   """
 
   out_channels: int

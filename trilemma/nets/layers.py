@@ -195,3 +195,13 @@ def sinusoid(t, dim, max_period=10_000.0):
   frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=jnp.float32) / (half - 1))
   angles = 1000.0 * t.astype(jnp.float32)[:, None] * frequencies
   return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+
+
+def fourier(x, powers):
+  """sin and cos of 2 pi 2^n x for each n in `powers`: f32[..., C] -> f32[..., 2 C len(powers)].
+
+  Kingma et al. 2021, appendix C; always float32.
+  """
+  frequencies = 2 * math.pi * jnp.asarray([2.0**n for n in powers], jnp.float32)
+  angles = (x.astype(jnp.float32)[..., None] * frequencies).reshape(*x.shape[:-1], -1)
+  return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)

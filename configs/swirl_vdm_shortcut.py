@@ -1,0 +1,19 @@
+"""VDM on the 2-D swirl, trained with the fidelity term and sampled by shortcut MCMC (Chen 2023).
+
+python scripts/train.py --config=configs/swirl_vdm_shortcut.py --workdir=runs/swirl_shortcut
+python scripts/sample.py --workdir=runs/swirl_shortcut --n=1024 --few=200
+`k10` and `k200` draw 10 or all of the 200 steps, in training and sampling. The paper has pictures
+only.
+"""
+
+from configs import base, swirl_vdm
+
+FEW = {f'k{k}': {'model.fidelity_few': k, 'sample.few': k} for k in (10, 200)}
+
+
+def get_config(variant=''):
+  config = swirl_vdm.get_config()
+  config.model.update({'fidelity': 1.0, 'fidelity_few': 10})
+  config.train.update({'steps': 5000, 'eval_every': 1000, 'sample_every': 1000, 'save_every': 1000})
+  config.sample.update({'sampler': 'shortcut', 'few': 10})
+  return base.variants(config, variant, FEW)

@@ -1,0 +1,555 @@
+"""VDM's three terms against closed forms, its schedules, and its samplers with oracles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import tiny as tiny_ddpm
+
+import vdm.model
+from configs import base
+from trilemma import data as data_lib
+from trilemma import families, gaussian
+from trilemma.data import Spec, known_spec
+from trilemma.exits import UserError
+from trilemma.nets import make_net
+from trilemma.samplers import noise_like
+from trilemma.step import init_state, make_tx, train_step
+from vdm import encdec, shortcut
+from vdm.gamma import GAMMAS
+
+LO, HI = -13.3, 5.0
+
+
+def tiny(**model):
+  """A VDM on digits with a net that compiles in a second."""
+  config = base.vdm()
+  config.data.name = 'digits'
+  config.net = base.cnn()
+  config.net.update({'widths': (4,), 'kernel': 3})
+  config.model.update({'gamma_min': -8.8, **model})
+  config.optim.net.warmup = 0
+  config.train.update({'steps': 4, 'batch_size': 8, 'log_every': 2, 'save_every': 2})
+  config.sample.update({'n': 8, 'steps': 8, 'few': 4})
+  return config
+
+
+class Oracle:
+  """Stands in for the net: eps_hat(z, g), told gamma from the time that the model passes."""
+
+  def __init__(self, eps_hat, lo, hi):
+    self.eps_hat, self.lo, self.hi = eps_hat, lo, hi
+
+  def init(self, *args):
+    return {'params': {}}
+
+  def apply(self, variables, z, t, label, train, rngs=None):
+    return self.eps_hat(z, self.lo + (self.hi - self.lo) * t)
+
+
+def with_oracle(monkeypatch, config, eps_hat, spec=None):
+  m = config.model
+  oracle = Oracle(eps_hat, m.gamma_min, m.gamma_max)
+  monkeypatch.setattr(vdm.model, 'make_net', lambda *a, **k: oracle)
+  return vdm.model.make(config, spec or known_spec(config.data))
+
+
+def batch_of(image):
+  n = len(image)
+  return {'image': image, 'label': jnp.zeros(n, jnp.int32), 'index': jnp.arange(n)}
+
+
+def unit_gaussian(n, d=4):
+  """An EncDec whose f is N(0, I) whatever the image: data of a known continuous entropy."""
+  f = jax.random.normal(jax.random.key(77), (n, 1, 1, d))
+  zero = lambda params, image, u, g_0: jnp.zeros(len(image))
+  return encdec.EncDec((1, 1, d), lambda k: {}, lambda p, image: f, None, zero)
+
+
+@pytest.mark.parametrize(('steps', 'nats'), [
+  (0, 6.646643163), (1, 296599.333), (2, 4665.1742), (10, 17.7078519), (100, 7.2437929),
+])  # fmt: skip
+def test_diffusion_loss_of_unit_gaussian_data(monkeypatch, steps, nats):
+  """With eps_hat = sigma z, E(eps - eps_hat)^2 = alpha_t^2: L = (1/2) ln(sigma_1^2 / sigma_0^2)."""
+  n, d = 4096, 4
+  config = tiny(gamma='fixed_linear', gamma_min=LO, gamma_max=HI, steps=steps)
+  config.train.batch_size = n
+  monkeypatch.setattr(encdec, 'pixels', lambda *a: unit_gaussian(n, d))
+  oracle = lambda z, g: gaussian.per_example(gaussian.sigma(g), z) * z
+  spec = Spec('points', (1, 1, d), 256, 256, ())
+  model = with_oracle(monkeypatch, config, oracle, spec)
+  image = jnp.zeros((n, 1, 1, d), jnp.uint8)
+  loss = jax.jit(model.losses['net'], static_argnums=4)
+  params = model.init(jax.random.key(0))
+  found = [
+    loss(params, jax.random.key(k), batch_of(image), 0, True)[1]['diffusion'] for k in range(4)
+  ]
+  assert np.mean(found) * np.log(2) == pytest.approx(nats, rel=0.02)
+
+
+@pytest.mark.parametrize('s', [0.3, 1.0, 2.0])
+def test_bound_is_the_entropy_with_the_exact_oracle(monkeypatch, s):
+  """N(0, s^2) data, x_hat = s^2 alpha z / (s^2 alpha^2 + sigma^2), exact continuous decoder."""
+  n, d = 4096, 4
+  lo, hi = -6.0, 6.0
+  config = tiny(gamma='fixed_linear', gamma_min=lo, gamma_max=hi)
+  config.train.batch_size = n
+  f = jax.random.normal(jax.random.key(77), (n, 1, 1, d))
+  f *= s / f.std()
+
+  def log_prob(params, image, u, g_0):  # f | u ~ N(s^2 u / v, s^2 sigma^2 / alpha^2 / v)
+    noise = jnp.exp(g_0)
+    v = s**2 + noise
+    return jax.scipy.stats.norm.logpdf(f, s**2 * u / v, jnp.sqrt(s**2 * noise / v)).sum((1, 2, 3))
+
+  coder = encdec.EncDec((1, 1, d), lambda k: {}, lambda p, image: f, None, log_prob)
+  monkeypatch.setattr(encdec, 'pixels', lambda *a: coder)
+
+  def eps_hat(z, g):
+    g = gaussian.per_example(g, z)
+    return gaussian.sigma(g) * z / (s**2 * jax.nn.sigmoid(-g) + jax.nn.sigmoid(g))
+
+  spec = Spec('points', (1, 1, d), 256, 256, ())
+  model = with_oracle(monkeypatch, config, eps_hat, spec)
+  params = model.init(jax.random.key(0))
+  terms = jax.jit(model.bits.terms)
+  batch = batch_of(jnp.zeros((n, 1, 1, d), jnp.uint8))
+  parts = [terms(params, jax.random.key(r), batch, k) for r in range(4) for k in range(10)]
+  nats = sum(float(v.mean()) for part in parts for v in part.values()) * np.log(2) / 4
+  a, sig = jax.nn.sigmoid(-hi), jax.nn.sigmoid(hi)
+  to_prior = 0.5 * (a * s**2 + sig - 1 - np.log(a * s**2 + sig))  # KL(q(z_1) || N(0, 1))
+  entropy = 0.5 * np.log(2 * np.pi * np.e * s**2)
+  assert nats == pytest.approx(entropy + float(to_prior), abs=0.02)
+
+
+def test_reconstruction_term():
+  """At gamma_0 = -13.3: 0.0104532 bits for an interior level, 0.0052266 at the ends."""
+  spec = Spec('grey', (1, 1, 1), 256, 256, ())
+  coder = encdec.pixels(spec)
+  g_0 = jnp.float32(LO)
+  eps = np.linspace(-8, 8, 20_001)  # the expectation as an integral
+  weight = jax.scipy.stats.norm.pdf(eps) * (eps[1] - eps[0])
+  for level, bits, nats in ((100, 0.0104532, 2.43237e-8), (255, 0.0052266, 1.21618e-8)):
+    image = jnp.full((len(eps), 1, 1, 1), level, jnp.uint8)
+    u = coder.encode({}, image) + jnp.exp(g_0 / 2) * eps.reshape(-1, 1, 1, 1)
+    found = -jax.jit(coder.log_prob)({}, image, u, g_0)
+    assert float((weight * found).sum()) / np.log(2) == pytest.approx(bits, rel=2e-3)
+    with jax.enable_x64(True):  # no noise: two neighbours, or one
+      grid = 2 * (np.arange(256) + 0.5) / 256 - 1
+      logits = -0.5 * ((grid[level] - grid) * np.exp(-LO / 2)) ** 2
+      assert -(logits[level] - jax.nn.logsumexp(logits)) == pytest.approx(nats, rel=1e-4)
+
+
+def test_prior_term(monkeypatch):
+  config = tiny(gamma='fixed_linear', gamma_min=LO, gamma_max=HI)
+  spec = Spec('grey', (1, 1, 1), 256, 256, ())
+  model = with_oracle(monkeypatch, config, lambda z, g: z, spec)
+  params = model.init(jax.random.key(0))
+  batch = batch_of(jnp.full((1, 1, 1, 1), 255, jnp.uint8))
+  parts = [model.bits.terms(params, jax.random.key(1), batch, k) for k in range(10)]
+  found = sum(float(part['prior'][0]) for part in parts) * np.log(2)
+  assert found == pytest.approx(3.33158e-3, rel=1e-4)
+
+
+@pytest.mark.parametrize(('levels', 'channels'), [(17, 1), (256, 3), (2, 1)])
+def test_pixels_decode_to_the_likeliest_level_and_probabilities_sum_to_one(levels, channels):
+  spec = Spec('x', (2, 2, channels), levels, levels, ())
+  coder, g_0 = encdec.pixels(spec), jnp.float32(-3.0)
+  u = jax.random.uniform(jax.random.key(0), (5, 2, 2, channels), minval=-1.1, maxval=1.1)
+  per_level = []
+  for level in range(levels):  # one pixel of one image at a time: vary it, keep the rest
+    image = jnp.zeros((5, 2, 2, channels), jnp.uint8).at[:, 0, 0, 0].set(level)
+    per_level.append(coder.log_prob({}, image, u, g_0))
+  per_level = jnp.stack(per_level)
+  decoded = coder.decode({}, u)
+  np.testing.assert_array_equal(decoded[:, 0, 0, 0], per_level.argmax(0))
+  whole = jax.nn.logsumexp(per_level, 0)
+  for level in range(levels):
+    image = jnp.zeros((5, 2, 2, channels), jnp.uint8).at[:, 0, 0, 0].set(level)
+    if channels == 1:
+      assert coder.encode({}, image).shape == image.shape
+  # the sum over one pixel's levels leaves the probability of the other pixels
+  others = coder.log_prob({}, jnp.zeros((5, 2, 2, channels), jnp.uint8), u, g_0) - per_level[0]
+  np.testing.assert_allclose(others, 0, atol=1e-4)
+  assert (whole <= 1e-4).all()
+
+
+@pytest.mark.parametrize('coder', ['pixels', 'latent'])
+def test_targets_that_are_not_whole_numbers_are_refused(coder):
+  spec = Spec('x', (4, 4, 1), 2, 256, ())
+  coder = encdec.pixels(spec) if coder == 'pixels' else encdec.latent(spec, 3, 8, 1)
+  params = coder.init(jax.random.key(0))
+  image = jnp.ones((2, 4, 4, 1), jnp.uint8)
+  u = coder.encode(params, image)
+  assert coder.log_prob(params, image, u, jnp.float32(-3.0)).shape == (2,)
+  with pytest.raises(TypeError, match='whole numbers, not float32'):
+    coder.log_prob(params, image.astype(jnp.float32), u, jnp.float32(-3.0))
+
+
+@pytest.mark.parametrize('levels', [2, 256])
+def test_a_latent_decoder_is_a_distribution_over_levels(levels):
+  """Summed over one pixel's levels, the probability is that of the other pixels."""
+  spec = Spec('x', (1, 2, 1), levels, levels, ())
+  coder = encdec.latent(spec, 3, 8, 1)
+  params, u = coder.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (1, 1, 1, 3))
+  log_prob = jax.jit(lambda image: coder.log_prob(params, image, u, jnp.float32(-3.0))[0])
+  pairs = np.stack(np.meshgrid(np.arange(levels), np.arange(levels)[:2]), -1).reshape(-1, 1, 2)
+  table = np.array([log_prob(jnp.asarray(p[None, ..., None], jnp.uint8)) for p in pairs])
+  first = np.exp(table.reshape(2, levels)).sum(1)  # over the first pixel: p of the second
+  if levels == 2:
+    assert first.sum() == pytest.approx(1, rel=1e-4)
+  decoded = coder.decode(params, u)
+  assert decoded.dtype == jnp.uint8 and decoded.shape == (1, 1, 2, 1)
+  assert (first <= 1 + 1e-4).all() and (first > 0).all()
+
+
+def schedule(name, seed=0):
+  gamma = GAMMAS[name](LO, HI)
+  return gamma, gamma.init(jax.random.key(seed))
+
+
+@pytest.mark.parametrize('name', sorted(GAMMAS))
+def test_gamma_rises_and_reaches_its_ends(name):
+  gamma, params = schedule(name)
+  if name != 'fixed_linear':  # whatever the interior, and ends that have moved
+    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(3), p.shape), params)
+  t = jnp.linspace(0, 1, 1001)
+  values = gamma.value(params, t)
+  assert (jnp.diff(values) > 0).all()
+  ends = params['ends'] or {'start': LO, 'rise': HI - LO}
+  np.testing.assert_allclose(values[0], ends['start'], rtol=1e-6)
+  np.testing.assert_allclose(values[-1], ends['start'] + ends['rise'], rtol=1e-5)
+  fall = gamma.fall(params, t[1:], 1000)
+  np.testing.assert_allclose(fall, jnp.diff(values), atol=2e-5)
+
+
+def bend(params):
+  """A learned_net far from a line."""
+  return {**params, 'interior': {**params['interior'], 'w2': 8 * params['interior']['w2'],
+                                 'b2': params['interior']['b2'] - 4}}  # fmt: skip
+
+
+def test_loss_and_gradient_do_not_depend_on_the_schedule_between_its_ends():
+  """A frozen net fed gamma: the continuous bound is an integral over gamma."""
+  config = tiny()
+  config.train.batch_size = 2048
+  spec = known_spec(config.data)
+  image = data_lib.load(config.data, 'train').image[:1].repeat(2048, 0)
+  results = []
+  for name in ('fixed_linear', 'learned_net'):
+    config.model.gamma = name
+    model = families.make(config, spec)
+    params = model.init(jax.random.key(0))['net']
+    params['net'] = jax.tree.map(
+      lambda p: p + 0.05 * jax.random.normal(jax.random.key(5), p.shape), params['net']
+    )
+    if name == 'learned_net':
+      params['gamma'] = bend(params['gamma'])
+      t = jnp.linspace(0, 1, 5)
+      gamma = GAMMAS[name](-8.8, 5.0).value(params['gamma'], t)
+      assert jnp.abs(gamma - (-8.8 + 13.8 * t)).max() > 1  # it does differ
+
+    def of_net(net, key, params=params, model=model):
+      loss, metrics = model.losses['net'](
+        {'net': {**params, 'net': net}}, key, batch_of(image), 0, True
+      )
+      return loss, metrics
+
+    step = jax.jit(jax.value_and_grad(of_net, has_aux=True))
+    found = [step(params['net'], jax.random.key(k)) for k in range(8)]
+    values = [float(metrics['diffusion']) for (_, metrics), _ in found]
+    gradient = jax.tree.map(lambda *g: np.mean(g, 0), *[g for _, g in found])
+    results.append((values, np.concatenate([np.ravel(g) for g in jax.tree.leaves(gradient)])))
+  (one, g1), (other, g2) = results
+  error = np.hypot(np.std(one), np.std(other)) / np.sqrt(8)
+  assert abs(np.mean(one) - np.mean(other)) < 4 * error
+  assert np.mean(one) == pytest.approx(np.mean(other), rel=0.02)
+  assert np.dot(g1, g2) / np.linalg.norm(g1) / np.linalg.norm(g2) > 0.995
+  assert np.linalg.norm(g1) == pytest.approx(np.linalg.norm(g2), rel=0.05)
+
+
+def test_discrete_time_tends_to_continuous_with_slope_one_over_T():
+  """On N(0, 1) with the oracle L_T = (1/2) sum (sigma_t^2 / sigma_s^2 - 1)."""
+  gamma, params = schedule('fixed_linear')
+  limit = 6.646643163
+  with jax.enable_x64(True):
+    errors = []
+    for steps in (1000, 2000, 4000):
+      t = jnp.arange(1, steps + 1) / steps
+      weight = steps * jnp.expm1(gamma.fall(params, t.astype(jnp.float64), steps))
+      losses = 0.5 * weight * jax.nn.sigmoid(-gamma.value(params, t))
+      errors.append(float(losses.mean()) - limit)
+  np.testing.assert_allclose(errors, 56.3 / np.array([1000, 2000, 4000]), rtol=0.02)
+
+
+def trained(config, steps=3):
+  """The state after a few steps."""
+  spec = known_spec(config.data)
+  model = families.make(config, spec)
+  tx = {'net': make_tx(config.optim.net, 10)}
+  state = init_state(model, tx, jax.random.key(0))
+  image = data_lib.load(config.data, 'train').image[: config.train.batch_size]
+  step = jax.jit(lambda s, k: train_step(model, tx, 0.9, s, k, batch_of(jnp.asarray(image))))
+  before = state
+  for k in range(steps):
+    state, metrics = step(state, jax.random.key(k))
+  return before.params['net']['gamma'], state.params['net']['gamma'], metrics
+
+
+@pytest.mark.parametrize('objective', ['none', 'vlb', 'variance'])
+def test_which_objective_moves_what(objective):
+  config = tiny(gamma='learned_net', gamma_objective=objective)
+  config.optim.net.weight_decay = 0.0
+  config.optim.net.learning_rate = 1e-2
+  before, after, _ = trained(config)
+  moved = lambda part: max(
+    float(jnp.abs(a - b).max())
+    for a, b in zip(jax.tree.leaves(before[part]), jax.tree.leaves(after[part]), strict=True)
+  )
+  assert moved('ends') > 1e-3
+  assert (moved('interior') > 1e-3) == (objective != 'none')
+  values = GAMMAS['learned_net'](0, 1).value(after, jnp.linspace(0, 1, 200))
+  assert (jnp.diff(values) > 0).all()
+  ends = after['ends']
+  np.testing.assert_allclose(values[0], ends['start'], rtol=1e-6)
+  np.testing.assert_allclose(values[-1], ends['start'] + ends['rise'], rtol=1e-5)
+
+
+def test_the_variance_objective_lowers_the_estimators_variance(monkeypatch):
+  """eps_hat = 0.7 sigma z on N(0, 1) data, learned gamma: the spread of L over times falls.
+
+  Its mean does not: that depends on the ends alone.
+  """
+  n, d = 1024, 8
+  config = tiny(gamma='learned_net', gamma_objective='variance')
+  config.train.batch_size = n
+  config.optim.net.update({'learning_rate': 0.03, 'weight_decay': 0.0})
+  monkeypatch.setattr(encdec, 'pixels', lambda *a: unit_gaussian(n, d))
+  spec = Spec('points', (1, 1, d), 256, 256, ())
+  oracle = lambda z, g: 0.7 * gaussian.per_example(gaussian.sigma(g), z) * z
+  model = with_oracle(monkeypatch, config, oracle, spec)
+  batch = batch_of(jnp.zeros((n, 1, 1, d), jnp.uint8))
+
+  # the ends stay: only the interior's gradient is applied
+  def interior_loss(interior, params, key):
+    p = {'net': {**params['net'], 'gamma': {**params['net']['gamma'], 'interior': interior}}}
+    return model.losses['net'](p, key, batch, 0, True)[0]
+
+  params = model.init(jax.random.key(0))
+  terms = jax.jit(model.bits.terms)
+
+  def measured(params):
+    draws = [terms(params, jax.random.key(k), batch, 0)['diffusion'] for k in range(4)]
+    return float(np.mean(draws)), float(np.var(draws))
+
+  mean_before, before = measured(params)
+  tx = make_tx(config.optim.net, 100)
+  opt = tx.init(params['net']['gamma']['interior'])
+
+  @jax.jit
+  def step(params, opt, key):
+    interior = params['net']['gamma']['interior']
+    updates, opt = tx.update(jax.grad(interior_loss)(interior, params, key), opt, interior)
+    moved = jax.tree.map(lambda p, u: p + u, interior, updates)
+    gamma = {**params['net']['gamma'], 'interior': moved}
+    return {'net': {**params['net'], 'gamma': gamma}}, opt
+
+  for k in range(60):
+    params, opt = step(params, opt, jax.random.key(100 + k))
+  mean_after, after = measured(params)
+  assert after < 0.8 * before
+  assert mean_after == pytest.approx(mean_before, rel=0.05)
+
+
+def test_low_discrepancy_times_are_uniform_and_steadier(monkeypatch):
+  """Marginally uniform; on the unit Gaussian they cut the spread of a batch's mean."""
+  n, seen = 128, []
+  config = tiny(gamma='fixed_linear', gamma_min=LO, gamma_max=HI)
+  config.train.batch_size = n
+  model = with_oracle(monkeypatch, config, lambda z, g: seen.append(g) or z)
+  image = jnp.zeros((n, 8, 8, 1), jnp.uint8)
+  params = model.init(jax.random.key(0))
+  for k in range(30):
+    model.losses['net'](params, jax.random.key(k), batch_of(image), 0, False)
+  t = np.sort((np.stack(seen) - LO) / (HI - LO), -1)
+  np.testing.assert_allclose(np.diff(t, axis=-1), 1 / n, atol=1e-4)
+  assert abs(t[:, 0] * n - 0.5).mean() == pytest.approx(0.25, abs=0.1)
+
+
+def swirl():
+  config = base.vdm()
+  config.data.name = 'swirl'
+  config.net = base.mlp()
+  config.model.update({
+    'gamma': 'fixed_linear', 'center': (115.567, 135.311), 'spread': (47.216, 41.607),
+  })  # fmt: skip
+  config.sample.update({'steps': 50, 'few': 10})
+  return config
+
+
+def swirl_oracle(monkeypatch, config):
+  """The exact E[x | z] over the 1,024 points, as the net's eps."""
+  image = jnp.asarray(data_lib.load(config.data, 'train').image)
+  f = encdec.pixels(known_spec(config.data), **{
+    k: tuple(config.model[k]) for k in ('center', 'spread')
+  }).encode({}, image).reshape(-1, 2)  # fmt: skip
+
+  def eps_hat(z, g):
+    a, s = gaussian.alpha(g)[:, None], gaussian.sigma(g)[:, None]
+    flat = z.reshape(-1, 2)
+    square = (((flat[:, None] - a[:, None] * f) / s[:, None]) ** 2).sum(-1)
+    x = jax.nn.softmax(-0.5 * square) @ f
+    return ((flat - a * x) / s).reshape(z.shape)
+
+  return image, f, with_oracle(monkeypatch, config, eps_hat)
+
+
+def test_swirl_bound_with_the_exact_denoiser_is_the_empirical_entropy(monkeypatch):
+  config = swirl()
+  image, _, model = swirl_oracle(monkeypatch, config)
+  _, counts = np.unique(np.asarray(image).reshape(-1, 2), axis=0, return_counts=True)
+  p = counts / 1024
+  entropy = -(p * np.log2(p)).sum() / 2
+  assert entropy == pytest.approx(4.735256, abs=1e-6) and len(counts) == 774
+  terms = jax.jit(model.bits.terms)
+  params = model.init(jax.random.key(0))
+  totals = [
+    sum(
+      v.mean()
+      for k in range(10)
+      for v in terms(params, jax.random.key(r), batch_of(image), k).values()
+    )
+    for r in range(12)
+  ]
+  # the bound has the prior's 0.0048 on top; 0.028 is the standard error of these 12
+  assert np.mean(totals) == pytest.approx(entropy + 0.0048, abs=0.09)
+
+
+@pytest.mark.parametrize('sampler', ['ancestral', 'ddim', 'dpmpp_2m', 'shortcut'])
+def test_samplers_with_the_exact_denoiser_draw_the_swirls_points(monkeypatch, sampler):
+  config = swirl()
+  config.sample.update({'sampler': sampler, 'steps': 100, 'few': 50, 'noise': 'fresh'})
+  image, _, model = swirl_oracle(monkeypatch, config)
+  keys = jax.random.split(jax.random.key(1), 200)
+  drawn = jax.jit(model.sample)(model.init(jax.random.key(0)), keys, jnp.zeros(200, jnp.int32))
+  distance = np.abs(
+    np.asarray(drawn, int).reshape(-1, 1, 2) - np.asarray(image, int).reshape(1, -1, 2)
+  ).max(-1)
+  assert (distance.min(1) <= 1).mean() > 0.97
+  assert len(np.unique(distance.argmin(1))) > 100  # and not the same few
+
+
+@pytest.mark.parametrize('few', [1, 3, 10])
+@pytest.mark.parametrize('noise', ['fixed', 'predicted'])
+def test_a_shortcut_chain_with_a_perfect_denoiser_stays_on_the_straight_path(few, noise):
+  keys = jax.random.split(jax.random.key(0), 5)
+  x = jax.random.uniform(jax.random.key(1), (5, 2, 2, 1), minval=-1)
+  eps = noise_like(keys, 0, x)
+  gammas = -5 + 8 * shortcut.draw_times(keys, few, 10) / 10
+  z, frames = shortcut.chain(
+    lambda z, g: x, gammas, gaussian.diffuse(x, gammas[0], eps), eps, keys, noise, frames=few
+  )
+  np.testing.assert_allclose(z, gaussian.diffuse(x, gammas[-1], eps), atol=1e-4)
+  for frame, g in zip(frames, gammas[1:], strict=True):
+    np.testing.assert_allclose(frame, gaussian.diffuse(x, g, eps), atol=1e-4)
+
+
+def test_a_fresh_shortcut_chain_has_the_right_marginal():
+  keys = jax.random.split(jax.random.key(0), 20_000)
+  x = jnp.full((20_000, 1), 0.5)
+  gammas = -1 + 3 * shortcut.draw_times(keys, 3, 10) / 10
+  z, _ = shortcut.chain(lambda z, g: x, gammas, x, None, keys, 'fresh')
+  g = jnp.float32(-1)
+  assert float(z.mean()) == pytest.approx(float(gaussian.alpha(g)) * 0.5, abs=0.02)
+  assert float(z.std()) == pytest.approx(float(gaussian.sigma(g)), rel=0.02)
+
+
+def test_shortcut_steps_are_drawn_anew_for_every_key_even_under_jit():
+  draw = jax.jit(shortcut.draw_times, static_argnums=(1, 2))
+  one, other = (draw(jax.random.split(jax.random.key(k), 4), 10, 200) for k in range(2))
+  assert not np.array_equal(one, other) and not np.array_equal(one[:, 0], one[:, 1])
+  for times in (one, other):
+    assert (np.diff(times, axis=0) < 0).all() and (times[0] == 200).all() and (times[-1] == 0).all()
+  every = draw(jax.random.split(jax.random.key(0), 2), 200, 200)
+  np.testing.assert_array_equal(every[:, 0], np.arange(200, -1, -1))
+  once = draw(jax.random.split(jax.random.key(0), 2), 1, 200)
+  np.testing.assert_array_equal(once[:, 0], [200, 0])
+
+
+def test_the_fidelity_terms_gradient_goes_through_the_whole_chain(monkeypatch):
+  """A net eps_hat = w z on one-number data: against finite differences of the written-out chain."""
+  config = tiny(gamma='fixed_linear', fidelity=1.0, fidelity_few=3, gamma_min=-4.0, gamma_max=3.0)
+  spec = Spec('grey', (1, 1, 1), 256, 256, ())
+
+  class Net:
+    def init(self, *args):
+      return {'params': {'w': jnp.float32(0.6)}}
+
+    def apply(self, variables, z, t, label, train, rngs=None):
+      return variables['params']['w'] * z
+
+  monkeypatch.setattr(vdm.model, 'make_net', lambda *a, **k: Net())
+  model = vdm.model.make(config, spec)
+  params = model.init(jax.random.key(0))
+  batch = batch_of(jnp.array([40, 200], jnp.uint8).reshape(2, 1, 1, 1))
+
+  def fidelity(w):
+    p = {'net': {**params['net'], 'net': {'w': w}}}
+    return model.losses['net'](p, jax.random.key(4), batch, 0, True)[1]['fidelity']
+
+  value, slope = jax.value_and_grad(fidelity)(jnp.float32(0.6))
+  by_hand = (fidelity(jnp.float32(0.61)) - fidelity(jnp.float32(0.59))) / 0.02
+  assert slope == pytest.approx(float(by_hand), rel=0.02) and value > 0
+  total, metrics = model.losses['net'](params, jax.random.key(4), batch, 0, True)
+  assert float(total) == pytest.approx(float(metrics['bits_per_dim'] + metrics['fidelity']))
+
+
+def test_augmentation_reaches_all_eight_orientations_and_tells_the_net():
+  image = jnp.arange(9, dtype=jnp.uint8).reshape(1, 3, 3, 1).repeat(4000, 0)
+  keys = jax.random.split(jax.random.key(0), 4000)
+  turned, changed = vdm.model.reoriented(keys, image)
+  kinds = np.unique(np.asarray(turned).reshape(4000, 9), axis=0)
+  assert len(kinds) == 8
+  same = (np.asarray(turned) == np.asarray(image)).all((1, 2, 3))
+  np.testing.assert_array_equal(changed, ~same)
+  assert same.mean() == pytest.approx(0.25, abs=0.03)
+  config = tiny(augment=True)
+  config.net = base.vdm_unet()
+  config.net.update({'channels': 8, 'blocks': 1})
+  net = make_net(config.net, (8, 8, 1), 1, 0)
+  x, t, label = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.ones(2), jnp.zeros(2)
+  variables = jax.jit(lambda k: net.init(k, x, t, label, False))(jax.random.key(1))
+  np.testing.assert_array_equal(net.apply(variables, x, t, label, False), x)  # eps_hat = z at first
+  noisy = jax.tree.map(
+    lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), variables
+  )
+  told, not_told = (net.apply(noisy, x, t, label, False, extra=jnp.full(2, e)) for e in (1.0, 0.0))
+  assert not np.allclose(told, not_told)
+
+
+@pytest.mark.parametrize(('key', 'value', 'message'), [
+  ('model.gamma', 'cosine', 'fixed_linear, learned_linear, learned_net'),
+  ('model.gamma_objective', 'variance', 'use none for learned_linear'),
+  ('model.gamma_min', 6.0, 'below gamma_max'),
+  ('model.steps', -1, 'continuous'),
+  ('model.center', (1.0, 2.0), 'each of 1 channels'),
+  ('model.augment', True, 'vdm_unet'),
+  ('model.fidelity_few', 9, 'fidelity_few of at least 1 and at most 8'),
+  ('sample.few', 9, r'1\.\.8'),
+  ('sample.noise', 'new', 'fixed, fresh, predicted'),
+  ('sample.sampler', 'euler', 'ancestral, ddim, dpmpp_2m, shortcut'),
+  ('sample.guidance', 2.0, 'conditional=True'),
+])  # fmt: skip
+def test_settings_that_cannot_work_say_so(key, value, message):
+  config = tiny(fidelity=1.0, fidelity_few=4)
+  section, name = key.split('.')
+  config[section][name] = value
+  with pytest.raises(UserError, match=message):
+    families.make(config, known_spec(config.data))
+
+
+def test_a_net_for_points_refuses_images():
+  config = tiny_ddpm()
+  config.net = base.mlp()
+  with pytest.raises(UserError, match='points or latent vectors, not 8x8'):
+    families.make(config, known_spec(config.data))

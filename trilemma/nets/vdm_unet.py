@@ -1,0 +1,85 @@
+"""The UNet of variational diffusion models (Kingma et al. 2021, appendix B.1)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from trilemma.nets.layers import (
+  KERNEL_INIT,
+  LABELS,
+  ZERO_INIT,
+  Conv,
+  GroupNorm,
+  fourier,
+  keep_gradient,
+  sinusoid,
+)
+from trilemma.nets.unet import Attention
+
+
+class Block(nn.Module):
+  """norm-swish-conv, + conditioning, norm-swish-dropout-conv, + (projected) input."""
+
+  features: int
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x, cond, train):
+    h = Conv(self.features, dtype=self.dtype)(nn.swish(GroupNorm()(x)))
+    shift = nn.Dense(self.features, use_bias=False, kernel_init=ZERO_INIT, dtype=self.dtype)(cond)
+    h = nn.swish(GroupNorm()(h + shift[:, None, None]))
+    h = nn.Dropout(self.dropout, deterministic=not train)(h)
+    h = Conv(self.features, kernel_init=ZERO_INIT, dtype=self.dtype)(h)
+    if x.shape[-1] != self.features:
+      x = Conv(self.features, kernel=1, dtype=self.dtype, name='shortcut')(x)
+    return keep_gradient(x + h)
+
+
+class VDMUNet(nn.Module):
+  """net(z f32[B,H,W,C], t f32[B], label i32[B], train, extra=0) -> f32[B,H,W,out_channels].
+
+  `blocks` residual blocks at full resolution and blocks + 1 back, with skips between them;
+  attention in the middle, or after every block; Fourier features of z beside z. The input is added
+  to the output, so that eps_hat = z at first. extra f32[B] is one more number to condition on.
+  """
+
+  out_channels: int
+  channels: int = 128
+  blocks: int = 32
+  attention: bool = False  # after every block too
+  heads: int = 1
+  fourier: tuple[int, ...] = (6, 7)
+  dropout: float = 0.1
+  num_classes: int = 0
+  label: str = 'table'
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, z, t, label, train, extra=0.0):
+    width = 4 * self.channels
+    extra = jnp.broadcast_to(extra, t.shape)[:, None]
+    cond = jnp.concatenate([sinusoid(t, self.channels), extra], -1)
+    cond = nn.swish(nn.Dense(width, kernel_init=KERNEL_INIT)(cond))
+    cond = nn.Dense(width, kernel_init=KERNEL_INIT)(cond)
+    if self.num_classes:
+      cond += LABELS[self.label](self.num_classes, width, name='label')(label)
+    cond = nn.swish(cond)
+
+    def block(x):
+      x = Block(self.channels, self.dropout, self.dtype)(x, cond, train)
+      return Attention(self.heads, self.dtype)(x) if self.attention else x
+
+    x = jnp.concatenate([z, fourier(z, self.fourier)], -1) if self.fourier else z
+    x = Conv(self.channels, dtype=self.dtype)(x)
+    skips = [x]
+    for _ in range(self.blocks):
+      x = block(x)
+      skips.append(x)
+    x = Block(self.channels, self.dropout, self.dtype)(x, cond, train)
+    x = Attention(self.heads, self.dtype)(x)
+    x = Block(self.channels, self.dropout, self.dtype)(x, cond, train)
+    for _ in range(self.blocks + 1):
+      x = block(keep_gradient(jnp.concatenate([x, skips.pop()], -1)))
+    x = nn.swish(GroupNorm()(x)).astype(jnp.float32)
+    out = Conv(self.out_channels, kernel_init=ZERO_INIT)(x)
+    return out + z if self.out_channels == z.shape[-1] else out

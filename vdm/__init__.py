@@ -1,0 +1,1 @@
+"""Variational diffusion models (Kingma et al. 2021) with shortcut-MCMC sampling (Chen 2023)."""
