@@ -1,7 +1,7 @@
 """VDM on scikit-learn's 8x8 digits with 17 levels: minutes on a CPU.
 
 python scripts/train.py --config=configs/digits_vdm.py --workdir=runs/digits_vdm
-python scripts/train.py --config=configs/digits_vdm.py:learned_net,variance --workdir=runs/net
+python scripts/train.py --config=configs/digits_vdm.py:variance --workdir=runs/digits_net
 gamma_min fits 17 levels: a spacing of 2/17 is 9.6 sigma_0 at -8.8, as 2/256 is 6 at -13.3.
 """
 

@@ -1,4 +1,4 @@
-"""Measures a run: bits/dim, Frechet distance and speed, for several samplers and step counts.
+"""Measures a run: bits/dim, distance to real data and speed, for several samplers and step counts.
 
 python scripts/evaluate.py --workdir=runs/mnist --metrics=bits --n=64
 python scripts/evaluate.py --workdir=runs/mnist --metrics=fd --extractor=runs/mnist_classifier \
@@ -17,36 +17,39 @@ from trilemma import cli
 
 WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
 DATA_DIR = flags.DEFINE_string('data_dir', '', 'TFDS directory; default TFDS_DATA_DIR.')
-METRICS = flags.DEFINE_list('metrics', ['bits'], 'Of bits, fd.')
+METRICS = flags.DEFINE_list('metrics', ['bits'], 'Of bits, fd (images), swd (points).')
 STEP = flags.DEFINE_integer('step', -1, 'Checkpoint; default the newest that is whole.')
 WEIGHTS = flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running mean or last parameters.')
 N = flags.DEFINE_integer('n', 1000, 'Images drawn, or test images for bits.', lower_bound=2)
 BATCH = flags.DEFINE_integer('batch', 100, 'Images at once.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'Example i depends on (seed, i) only.', 0, 2**31 - 1)
 EXTRACTOR = flags.DEFINE_string('extractor', '', 'For fd: workdir of a classifier of clean images.')
-REFERENCE = flags.DEFINE_enum('reference', 'train', ['train', 'test'], 'Real images for fd.')
-# for fd; each is the run's own where it is not given
+REFERENCE = flags.DEFINE_enum(
+  'reference', 'train', ['train', 'test'], 'Real images for fd and swd.'
+)
+# for fd and swd; each is the run's own where it is not given
 SAMPLING = cli.define_sampling(
   sampler='ancestral, ddim, dpmpp_2m; of VDM also shortcut; several are compared.',
   steps='Sampler steps, 0 for all of a DDPM; several are compared.',
+  few='Of shortcut: how many of the steps; several are compared.',
 )
 
 
 def main(stop):
-  from trilemma import data, evaluate, features, metrics, plots
+  from trilemma import data, evaluate, features, plots
   from trilemma.exits import UserError, choose
   from trilemma.run import changed, open_checkpoint
 
   for name in METRICS.value or ['']:
-    choose('metric', name, {'bits': 0, 'fd': 0})
+    choose('metric', name, {'bits': 0, 'fd': 0, 'swd': 0})
   run = open_checkpoint(WORKDIR.value, STEP.value)
   params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
   out = Path(WORKDIR.value) / 'eval'
   batch = min(BATCH.value, N.value)
   asked = {'n': N.value, 'batch': batch, 'seed': SEED.value}
   changes, row = SAMPLING(), {}
-  if changes and 'fd' not in METRICS.value:
-    raise UserError(f'--{next(iter(changes))} is for --metrics=fd: bits/dim takes no samples')
+  if changes and METRICS.value == ['bits']:
+    raise UserError(f'--{next(iter(changes))} is for samples: bits/dim takes none')
 
   if 'bits' in METRICS.value:
     if run.model.bits is None:
@@ -66,42 +69,49 @@ def main(stop):
     print(f'bits/dim {total["mean"]:.4f} +- {total["standard_error"]:.4f} on {N.value} images: '
           + ', '.join(f'{name} {term["mean"]:.4f}' for name, term in terms.items()))  # fmt: skip
 
-  if 'fd' in METRICS.value:
-    if run.model.sample is None:
-      raise UserError(f'{WORKDIR.value} is a {run.config.family}, which draws no images')
-    if not EXTRACTOR.value:
-      raise UserError('--metrics=fd needs --extractor=WORKDIR of a classifier of clean images')
-    samplers = changes.pop('sampler', [run.config.sample.sampler])
-    counts = changes.pop('steps', [run.config.sample.steps])
-    runs = [
-      changed(run, {**changes, 'sampler': sampler, 'steps': steps or run.config.model.steps})
-      for sampler, steps in itertools.product(samplers, counts)
-    ]
-    extractor = features.of_classifier(EXTRACTOR.value)
-    real_data = data.load(run.config.data, REFERENCE.value, DATA_DIR.value)
-    name = f'fd_{extractor.name}@{N.value}'
-    real, floor = evaluate.reference(extractor, run.config, real_data, N.value)
-    print(f'{name} between two sets of real images: {floor:.3f}')
+  samples = [name for name in METRICS.value if name != 'bits']
+  if samples and run.model.sample is None:
+    raise UserError(f'{WORKDIR.value} is a {run.config.family}, which draws no images')
+  if samples:
+    own = run.config.sample
+    lists = {name: changes.pop(name, [own.get(name)]) for name in ('sampler', 'steps', 'few')}
+    runs = {}
+    for sampler, steps, few in itertools.product(*lists.values()):
+      chosen = {'sampler': sampler, 'steps': steps or run.config.model.steps}
+      if few is not None:
+        # only shortcut chains have it, and they take it of the run's own steps
+        chosen |= {'few': few, 'steps': own.steps} if sampler == 'shortcut' else {}
+      runs[json.dumps(chosen)] = changed(run, {**changes, **chosen})
+  for metric in samples:
+    real = data.load(run.config.data, REFERENCE.value, DATA_DIR.value)
+    if metric == 'fd':
+      if not EXTRACTOR.value:
+        raise UserError('--metrics=fd needs --extractor=WORKDIR of a classifier of clean images')
+      extractor = features.of_classifier(EXTRACTOR.value)
+      made_with = {'extractor': extractor.sha256}
+      name, floor, distance = evaluate.feature_distance(extractor, run.config, real, N.value)
+    else:
+      other = data.load(run.config.data, {'train': 'test', 'test': 'train'}[REFERENCE.value])
+      made_with = {'metric': metric}
+      name, floor, distance = evaluate.point_distance(real, other, N.value)
+    print(f'{name} between two real sets: {floor:.3f}')
     rows = []
-    for one in runs:
+    for one in runs.values():
 
-      def distance(one=one):
+      def measure(one=one, name=name, floor=floor, distance=distance):
         images, seconds, compiling = evaluate.draw_timed(
           one, params, N.value, batch, SEED.value, stop
         )
-        pool, _ = extractor.extract(images)
         return {
-          name: metrics.frechet_distance(*real, *metrics.moments(pool)), f'{name}/floor': floor,
+          name: distance(images), f'{name}/floor': floor, 'nfe': evaluate.nfe(one.config),
           'seconds_per_image': seconds, 'compile_seconds': compiling,
         }  # fmt: skip
 
       row = evaluate.row(out, {
-        **evaluate.facts(one, WEIGHTS.value), **asked, 'reference': real_data.fingerprint(),
-        'extractor': extractor.sha256,
-      }, distance)  # fmt: skip
+        **evaluate.facts(one, WEIGHTS.value), **asked, 'reference': real.fingerprint(), **made_with,
+      }, measure)  # fmt: skip
       rows.append(row)
-      sample = one.config.sample
-      print(f'{sample.sampler:>10} {sample.steps:5d} steps  {name} {row[name]:8.3f}  '
+      print(f'{one.config.sample.sampler:>10} {row["nfe"]:5d} net calls  {name} {row[name]:8.3f}  '
             f'{row["seconds_per_image"]:.4f} s/image')  # fmt: skip
     if len(rows) > 1:
       plots.save_steps(out / 'steps.png', rows, name)

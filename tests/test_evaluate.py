@@ -68,9 +68,9 @@ def test_an_extractor_of_other_images_is_refused(run, classifier):
   config = open_checkpoint(run).config
   digits = data_lib.load(config.data, 'test')
   with pytest.raises(UserError, match=r'takes images \(16, 16, 1\)'):
-    evaluate.reference(extractor._replace(shape=(16, 16, 1)), config, digits, 100)
+    evaluate.feature_distance(extractor._replace(shape=(16, 16, 1)), config, digits, 100)
   with pytest.raises(UserError, match='--n=149 or less'):
-    evaluate.reference(extractor, config, digits, 200)
+    evaluate.feature_distance(extractor, config, digits, 200)
 
 
 def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
@@ -79,7 +79,7 @@ def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
     '--sampler=ddim,dpmpp_2m', '--steps=2,4', '--batch=20',
   )  # fmt: skip
   done = call('evaluate', *flags)
-  assert 'between two sets of real images' in done.stdout and '20 images' in done.stdout
+  assert 'between two real sets' in done.stdout and '20 images' in done.stdout
   last = json.loads(done.stdout.splitlines()[-1])
   assert last['fd_lenet@20'] > 0 and last['fd_lenet@20/floor'] > 0 and last['checkpoint'] == 20
   sample = last['config']['sample']
@@ -91,10 +91,11 @@ def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
 
 
 @pytest.mark.parametrize(('flags', 'message'), [
-  (('--metrics=fid',), 'choose from bits, fd'),
+  (('--metrics=fid',), 'choose from bits, fd, swd'),
   (('--metrics=fd',), '--extractor'),
   (('--steps=few', '--metrics=fd'), 'numbers are needed'),
-  (('--steps=4',), '--steps is for --metrics=fd'),
+  (('--steps=4',), '--steps is for samples'),
+  (('--metrics=swd',), 'digits has images'),
   (('--metrics=fd', '--few=4', '--extractor=x'), 'few is not a setting of the family ddpm'),
   (('--n=5000',), 'digits test has 299 images'),
   (('--metrics=fd', '--guidance=2', '--extractor=x'), 'label_drop'),

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from trilemma.exits import UserError
-from trilemma.metrics import frechet_distance, moments
+from trilemma.metrics import frechet_distance, moments, sliced_wasserstein
 
 
 def random_covariance(random, d):
@@ -45,3 +45,13 @@ def test_the_small_sample_bias_is_what_theory_says():
 def test_too_few_images_are_refused():
   with pytest.raises(UserError, match='64 dimensions needs more than 64 images'):
     moments(np.zeros((64, 64)))
+
+
+def test_sliced_wasserstein():
+  """A shift by v: every direction has |v . axis|, of mean square |v|^2 / D; order is nothing."""
+  points = np.random.default_rng(0).normal(size=(300, 2))
+  assert sliced_wasserstein(points, points[::-1]) == pytest.approx(0, abs=1e-12)
+  shifted = sliced_wasserstein(points, points + [3.0, 4.0])
+  assert shifted == pytest.approx(5 / np.sqrt(2), rel=0.03)
+  with pytest.raises(UserError, match='two sets of one size'):
+    sliced_wasserstein(points, points[1:])

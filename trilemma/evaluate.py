@@ -95,11 +95,19 @@ def draw_timed(run, params, n, batch_size, seed, stop=None):
   return images, seconds, max(0.0, warm - began - seconds * batch_size)
 
 
-def reference(extractor, config, data, n):
-  """(moments of n real images, the distance of another n to them: the floor).
+def nfe(config):
+  """Net calls that one image takes, a guided step counting twice."""
+  s = config.sample
+  calls = s.few if s.sampler == 'shortcut' else s.steps
+  return calls * (1 if s.guidance in (0, 1) else 2)
 
-  Real images are as the model sees them, so binarised where config.data says so. Raises UserError
-  where the extractor is for other images or the split has too few.
+
+def feature_distance(extractor, config, data, n):
+  """(name, floor, distance(image u8[n,...])): Frechet distance in the extractor's features.
+
+  The floor is the distance of two disjoint sets of n real images. Real images are as the model sees
+  them, so binarised where config.data says so. Raises UserError where the extractor is for other
+  images or the split has too few.
   """
   spec = data.spec
   if (extractor.shape, extractor.levels) != (spec.shape, spec.levels):
@@ -117,5 +125,23 @@ def reference(extractor, config, data, n):
     image = np.asarray(view(spec, config.data, keys, data.image[rows], False))
     return metrics.moments(extractor.extract(image)[0])
 
+  def distance(image):
+    return metrics.frechet_distance(*real, *metrics.moments(extractor.extract(image)[0]))
+
   real, other = moments(np.sort(both[:n])), moments(np.sort(both[n:]))
-  return real, metrics.frechet_distance(*real, *other)
+  return f'fd_{extractor.name}@{n}', metrics.frechet_distance(*real, *other), distance
+
+
+def point_distance(data, other, n):
+  """(name, floor, distance(points u8[n,1,1,D])): sliced Wasserstein to n points of `data`.
+
+  The floor is that of n points of `other`, a second draw. UserError for images.
+  """
+  if data.spec.shape[:2] != (1, 1):
+    raise UserError(f'the metric swd is for points: {data.spec.name} has images')
+  if n > min(len(data.image), len(other.image)):
+    raise UserError(f'{data.spec.name} has {len(data.image)} points: use --n={len(data.image)}')
+  flat = lambda image: np.asarray(image).reshape(len(image), -1)
+  real, again = (flat(d.image[chosen_rows(len(d.image), n)]) for d in (data, other))
+  floor = metrics.sliced_wasserstein(again, real)
+  return f'swd@{n}', floor, lambda image: metrics.sliced_wasserstein(flat(image), real)

@@ -28,3 +28,16 @@ def frechet_distance(mean1, cov1, mean2, cov2):
   root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
   cross = np.sqrt(np.maximum(eigvalsh(root @ cov2 @ root), 0)).sum()
   return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * cross)
+
+
+def sliced_wasserstein(a, b, directions=500):
+  """Root mean square over directions of the 1-D Wasserstein-2 distance of points f[N,D] each.
+
+  Bonneel et al. 2015; the same directions every time. In the points' own units.
+  """
+  if a.shape != b.shape:
+    raise UserError(f'sliced Wasserstein needs two sets of one size, not {len(a)} and {len(b)}')
+  axes = np.random.default_rng(0).normal(size=(a.shape[1], directions))
+  axes /= np.linalg.norm(axes, axis=0)
+  along = (np.sort(np.asarray(x, np.float64) @ axes, axis=0) for x in (a, b))
+  return float(np.sqrt(np.mean(np.subtract(*along) ** 2)))

@@ -94,7 +94,7 @@ def _save_figure(path, figure):
 
 
 def save_steps(path, rows, name):
-  """Quality rows[name] against sampler steps and against seconds per image, a line per sampler."""
+  """Quality rows[name] against net calls and against seconds per image, a line per sampler."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(9, 3.6), dpi=110)
@@ -103,14 +103,29 @@ def save_steps(path, rows, name):
   for sampler in dict.fromkeys(sample(row)['sampler'] for row in rows):
     own = [row for row in rows if sample(row)['sampler'] == sampler]
     for axis, x in zip(axes, (
-      [sample(row)['steps'] for row in own], [row['seconds_per_image'] for row in own],
+      [row['nfe'] for row in own], [row['seconds_per_image'] for row in own],
     ), strict=True):  # fmt: skip
       axis.plot(x, [row[name] for row in own], marker='o', label=sampler)
-  for axis, label in zip(axes, ('sampler steps', 'seconds per image'), strict=True):
-    axis.axhline(rows[0][f'{name}/floor'], color='grey', linestyle=':', label='real against real')
+  for axis, label in zip(axes, ('net calls per image', 'seconds per image'), strict=True):
+    axis.axhline(rows[0][f'{name}/floor'], color='grey', linestyle=':', label='real to real')
     axis.set(xscale='log', yscale='log', xlabel=label)
     axis.grid(alpha=0.3)
   axes[0].set_ylabel(name)
   axes[0].legend()
+  figure.tight_layout()
+  _save_figure(path, figure)
+
+
+def save_curves(path, x, curves, xlabel, ylabel):
+  """Curves f[len(x)] by name over x."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(6, 4), dpi=110)
+  axis = figure.subplots()
+  for name, y in curves.items():
+    axis.plot(x, y, label=name)
+  axis.set(xlabel=xlabel, ylabel=ylabel)
+  axis.grid(alpha=0.3)
+  axis.legend(fontsize=8)
   figure.tight_layout()
   _save_figure(path, figure)

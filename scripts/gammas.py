@@ -1,0 +1,56 @@
+"""The learned schedules of VDM runs in one picture, and their measured bits/dim in one table.
+
+python scripts/gammas.py --workdirs=runs/digits_vdm,runs/digits_net --out=runs/gammas
+bits/dim are the rows that scripts/evaluate.py --metrics=bits has made.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from trilemma import cli
+
+WORKDIRS = flags.DEFINE_list('workdirs', [], 'Directories of VDM runs.')
+OUT = flags.DEFINE_string('out', '', 'Directory to write gammas.png and gammas.json to.')
+
+
+def main(stop):
+  from trilemma import plots
+  from trilemma.exits import UserError
+  from trilemma.run import open_checkpoint
+  from trilemma.writers import write_json
+  from vdm.gamma import GAMMAS
+
+  t, curves, table = np.linspace(0, 1, 201, dtype=np.float32), {}, []
+  for workdir in WORKDIRS.value:
+    run = open_checkpoint(workdir)
+    m = run.config.model
+    if run.config.family != 'vdm':
+      raise UserError(f'{workdir} is no VDM but a run of the family {run.config.family}')
+    objective = f', {m.gamma_objective}' if m.gamma == 'learned_net' else ''
+    name = f'{m.gamma}{objective} ({workdir})'
+    gamma = GAMMAS[m.gamma](m.gamma_min, m.gamma_max)
+    curves[name] = np.asarray(gamma.value(run.state.ema['net']['gamma'], t))
+    step, ends = int(run.state.step), [float(curves[name][end]) for end in (0, -1)]
+    rows = [json.loads(p.read_text()) for p in Path(workdir).glob(f'eval/{step}-*.json')]
+    rows = [row for row in rows if 'bits/total' in row]
+    if not rows:
+      raise UserError(f'{workdir} has no bits/dim at step {step}: run python scripts/evaluate.py '
+                      f'--workdir={workdir} --metrics=bits')  # fmt: skip
+    for row in rows:
+      bits = {k.split('/')[1]: v for k, v in row.items() if k.startswith('bits/')}
+      table.append({'name': name, 'checkpoint': step, 'n': row['n'], 'ends': ends, 'bits': bits})
+      print(f'{name}: gamma {ends[0]:.2f} to {ends[1]:.2f}, n = {row["n"]}, '
+            + ', '.join(f'{k} {v["mean"]:.4f} +- {v["standard_error"]:.4f}'
+                        for k, v in bits.items()))  # fmt: skip
+  out = Path(OUT.value)
+  out.mkdir(parents=True, exist_ok=True)
+  plots.save_curves(out / 'gammas.png', t, curves, 't', 'gamma = -log SNR')
+  write_json(out / 'gammas.json', table)
+  print(f'picture and table in {out}/gammas.png and gammas.json')
+
+
+if __name__ == '__main__':
+  cli.run(main, required=('workdirs', 'out'))
