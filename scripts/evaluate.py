@@ -75,6 +75,8 @@ def main(stop):
   if samples:
     own = run.config.sample
     lists = {name: changes.pop(name, [own.get(name)]) for name in ('sampler', 'steps', 'few')}
+    if 'few' in SAMPLING() and 'shortcut' not in lists['sampler']:
+      raise UserError('--few is for --sampler=shortcut')
     runs = {}
     for sampler, steps, few in itertools.product(*lists.values()):
       chosen = {'sampler': sampler, 'steps': steps or run.config.model.steps}

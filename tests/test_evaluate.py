@@ -96,7 +96,7 @@ def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
   (('--steps=few', '--metrics=fd'), 'numbers are needed'),
   (('--steps=4',), '--steps is for samples'),
   (('--metrics=swd',), 'digits has images'),
-  (('--metrics=fd', '--few=4', '--extractor=x'), 'few is not a setting of the family ddpm'),
+  (('--metrics=fd', '--few=4', '--extractor=x'), '--few is for --sampler=shortcut'),
   (('--n=5000',), 'digits test has 299 images'),
   (('--metrics=fd', '--guidance=2', '--extractor=x'), 'label_drop'),
 ])  # fmt: skip
