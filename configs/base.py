@@ -35,6 +35,7 @@ def common():
         'classes': 'all',  # or a subset: 'cats', 'cats+frogs'
         'resolution': 0,  # resize to this side; 0: as stored
         'flip': False,  # random horizontal flips in training
+        'bins': 0,  # levels to reduce the image to, 16 for instance; 0: as stored
         'binarise': False,  # each pixel redrawn from Bernoulli(its value) at every access
       },
       'net': unet(),
@@ -72,6 +73,7 @@ def unet():
       'middle_attention': True,
       'heads': 1,
       'dropout': 0.1,
+      'readout': 'conv',  # or 'concat': a dense layer that reads the input, too
       'scale_shift': False,  # the time scales and shifts a norm, instead of being added before it
       'label': 'table',  # or 'mlp': one-hot -> Dense -> GELU -> Dense
       'dtype': 'float32',  # or 'bfloat16': compute; parameters and statistics stay float32
@@ -102,6 +104,8 @@ def vdm_unet():
       'blocks': 32,
       'attention': False,  # after every block, not only in the middle
       'heads': 1,
+      'extra': True,  # one more number to condition on: whether an image was augmented
+      'readout': 'add',  # the input to the output; or 'concat': a dense layer reads both
       'fourier': (6, 7),  # sines and cosines of 2 pi 2^n z for these n
       'dropout': 0.1,
       'label': 'table',
@@ -230,6 +234,30 @@ def vdm():
   return config
 
 
+def bfn():
+  """A Bayesian flow network."""
+  config = common()
+  config.family = 'bfn'
+  config.model = {
+    'kind': 'discretised',  # or 'continuous'; 'discrete': each level a class
+    'steps': 0,  # n of the n-step loss; 0: continuous time
+    'samples': 10,  # of the sender, for the n-step loss of discretised and discrete data
+    'sigma_1': 1e-3,  # of continuous and discretised data; 16 bins: 1e-3 ** 0.5
+    'beta_1': 9.0,  # of discrete data: 9 as in the authors' code, 3 as in the paper
+    'conditional': False,  # on the data's classes
+    'label_drop': 0.0,  # probability of training an example without its label
+  }
+  config.sample.update(
+    {
+      'steps': 100,
+      'final': 'mode',  # or 'draw', of the last output distribution
+      'frames': 'output',  # or 'input': which distribution's mean process.png shows
+      'guidance': 1.0,  # classifier-free: 0 unconditional, 1 conditional, more: guided
+    }
+  )
+  return config
+
+
 def variants(config, words, *groups):
   """The config with the changes of comma-separated words, as in --config=configs/x.py:cosine,tiny.
 
@@ -276,6 +304,8 @@ def shrink(config):
   config.sample.n = 8
   if 'steps' in config.sample:
     config.sample.steps = min(config.sample.steps, 8)
+  if 'samples' in config.model:
+    config.model.samples = 2
   if 'few' in config.sample:
     config.sample.few = config.model.fidelity_few = 4
   config.train.update({

@@ -55,7 +55,8 @@ def bound_term(x, z, x_hat, i, gammas, log_variance, levels):
   log_var_q = gaussian.per_example(jnp.log(jnp.where(i > 1, var_q, 1.0)), x)
   kl = gaussian.kl(mean_q, log_var_q, mean_p, log_variance)
   log_scale = jnp.where(last, 0.5 * log_variance, 0.0)  # no NaN where the decoder is not used
-  decoder = -gaussian.discretised_log_likelihood(x, mean_p, log_scale, levels)
+  half = 1 / (levels - 1)
+  decoder = -gaussian.discretised_log_likelihood(x, mean_p, log_scale, half)
   return jnp.where(last, decoder, kl)
 
 
@@ -216,7 +217,7 @@ def make(config, spec, guide=None):
       denoise, grid, z, keys, eta=s.eta, frames=frames, tick=tick
     )  # fmt: skip
     image = gaussian.to_levels(x, spec.levels)
-    return (image, gaussian.to_levels(trace, spec.levels)) if frames else image
+    return (image, gaussian.to_levels(trace, 256)) if frames else image
 
   length = -(-m.steps // BITS_PARTS)
   parts = -(-m.steps // length)

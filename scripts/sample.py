@@ -70,7 +70,7 @@ def main(stop):
   few = n if spec.shape[:2] == (1, 1) else min(n, 10)
   draw = make_draw(runs[0].model, spec, few)
   _, states = draw(params, SEED.value, labels[:few], FRAMES, stop)
-  plots.save_process(out, states, spec.levels)
+  plots.save_process(out, states)
   print(
     f'{said}{n} images in {out}/samples.png and samples.npz, their making in process.png and '
     'process.gif'

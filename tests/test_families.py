@@ -14,6 +14,7 @@ from trilemma import families
 from trilemma.data import known_spec
 from trilemma.draw import cycle_labels, labels_for, make_draw
 from trilemma.exits import UserError
+from trilemma.plots import to_pixels
 from trilemma.run import open_checkpoint
 from trilemma.train import train
 
@@ -114,7 +115,7 @@ def test_frames_end_with_the_images(run):
   draw = make_draw(opened.model, opened.spec, 3, jax.devices()[:1])
   images, frames = draw(opened.state.ema, 0, cycle_labels(5, opened.spec), frames=4)
   assert frames.shape == (4, 5, 8, 8, 1)
-  np.testing.assert_array_equal(frames[-1], images)
+  np.testing.assert_array_equal(frames[-1], to_pixels(images, 17))
 
 
 def test_opening_what_is_not_there_says_so(run, tmp_path):

@@ -72,19 +72,21 @@ def test_kl_of_gaussians():
 
 def test_discretised_likelihood_against_exact_values():
   """Exact values of the end bin, of the centre at DDPM's smallest scale, and normalisation."""
-  end = gaussian.discretised_log_likelihood(-1.0, -0.98, np.log(0.02), 256)
+  end = gaussian.discretised_log_likelihood(-1.0, -0.98, np.log(0.02), 1 / 255)
   assert end == pytest.approx(-1.5572196, rel=1e-5)
   log_scale = 0.5 * np.log(5.4531877e-5)
-  centre = gaussian.discretised_log_likelihood(1 / 255, 1 / 255, log_scale, 256)
+  centre = gaussian.discretised_log_likelihood(1 / 255, 1 / 255, log_scale, 1 / 255)
   assert -centre / np.log(2) == pytest.approx(1.3053777, rel=1e-5)
   for levels, mean, scale in ((17, 0.4, 0.3), (256, -0.99, 0.01), (2, 3.0, 1.0)):
     grid = jnp.linspace(-1, 1, levels)
-    total = jnp.exp(gaussian.discretised_log_likelihood(grid, mean, np.log(scale), levels)).sum()
+    total = jnp.exp(
+      gaussian.discretised_log_likelihood(grid, mean, np.log(scale), 1 / (levels - 1))
+    ).sum()
     assert total == pytest.approx(1, rel=1e-5)
 
 
 def test_discretised_likelihood_is_finite_far_from_the_mean():
-  f = lambda mean: gaussian.discretised_log_likelihood(0.5, mean, np.log(0.007), 256)
+  f = lambda mean: gaussian.discretised_log_likelihood(0.5, mean, np.log(0.007), 1 / 255)
   for mean in (-1.0, 1.0):
     assert np.isfinite(f(mean)) and f(mean) < -2000
     assert np.isfinite(jax.grad(f)(mean))

@@ -32,6 +32,8 @@ def define_sampling(**several):
     'few': (flags.DEFINE_integer, 'Of shortcut: how many of the steps.'),
     'noise': (flags.DEFINE_string, 'Of shortcut: fixed, predicted or fresh.'),
     'guidance': (flags.DEFINE_float, 'Classifier-free: 0 unconditional, 1 conditional, more.'),
+    'final': (flags.DEFINE_string, "Of BFN: 'mode' or 'draw' of the last distribution."),
+    'frames': (flags.DEFINE_string, "Of BFN: show the 'output' or 'input' distribution."),
     'classifier': (flags.DEFINE_string, 'Workdir of a classifier that guides.'),
     'classifier_scale': (flags.DEFINE_float, "Scale of the classifier's gradient."),
   }

@@ -29,7 +29,7 @@ class Spec(NamedTuple):
   name: str
   shape: tuple[int, int, int]
   levels: int  # of the image that the model sees
-  stored_levels: int  # of Data.image; differs from levels only when pixels are binarised
+  stored_levels: int  # of Data.image; differs where pixels are binarised or put into bins
   classes: tuple[str, ...]
 
 
@@ -223,7 +223,10 @@ def _spec(c, shape, levels, classes):
     raise UserError(f'config.data.resolution={c.resolution}: {c.name} is points, not images')
   if c.resolution:
     shape = (c.resolution, c.resolution, shape[2])
-  return Spec(c.name, tuple(shape), 2 if c.binarise else levels, levels, tuple(classes))
+  if c.bins and (c.binarise or not 2 <= c.bins <= levels):
+    raise UserError(f'config.data.bins={c.bins}: 2 to {levels} for {c.name}, without binarise')
+  seen = 2 if c.binarise else c.bins or levels
+  return Spec(c.name, tuple(shape), seen, levels, tuple(classes))
 
 
 def load(c, split='train', directory=''):
@@ -275,7 +278,7 @@ def rows_at(seed, step, n, batch_size):
 
 
 def view(spec, c, keys, image, train):
-  """The image as the model sees it this time: flipped (in training) and binarised.
+  """The image as the model sees it this time: flipped (in training), in bins or binarised.
 
   image u8[B,H,W,C] of spec.stored_levels -> u8 of spec.levels; keys key[B]. Binarisation draws
   each pixel anew from Bernoulli(level / (stored_levels - 1)), in evaluation too.
@@ -283,6 +286,8 @@ def view(spec, c, keys, image, train):
   if c.flip and train:
     flips = jax.vmap(lambda k: jax.random.bernoulli(jax.random.fold_in(k, 1000)))(keys)
     image = jnp.where(flips[:, None, None, None], image[:, :, ::-1], image)
+  if c.bins:
+    image = (image.astype(jnp.int32) * c.bins // spec.stored_levels).astype(jnp.uint8)
   if c.binarise:
     chance = image / (spec.stored_levels - 1)
     draw = lambda k, p: jax.random.bernoulli(jax.random.fold_in(k, 1001), p)

@@ -2,14 +2,18 @@
 
 import inspect
 
+import bfn.model
 import ddpm.classifier
 import ddpm.model
 import vdm.model
 from trilemma.exits import UserError, choose
 
 FAMILIES = {
-  'ddpm': ddpm.model.make, 'vdm': vdm.model.make, 'classifier': ddpm.classifier.make,
-}  # fmt: skip
+  'ddpm': ddpm.model.make,
+  'vdm': vdm.model.make,
+  'bfn': bfn.model.make,
+  'classifier': ddpm.classifier.make,
+}
 # A trained run of these guides the sampling of others: make_guide(config, spec, params).
 GUIDES = {'classifier': ddpm.classifier.make_guide}
 

@@ -70,18 +70,18 @@ def _log_cdf_difference(lower, upper):
   return log_upper + jnp.log(-jnp.expm1(log_ndtr(lower) - log_upper))
 
 
-def discretised_log_likelihood(x, mean, log_scale, levels):
-  """log P(level) of x on the grid of `levels` values in [-1, 1], per dimension, in nats.
+def discretised_log_likelihood(x, mean, log_scale, half):
+  """log P(bin) of the bin around x, x - half to x + half, per dimension, in nats.
 
-  A Gaussian of that mean and log standard deviation integrated over the level's bin of width
-  2 / (levels - 1); the end bins reach to infinity (Ho et al. 2020, equation 13).
+  A Gaussian of that mean and log standard deviation integrated over the bin. The bins that reach
+  -1 or 1 go on to infinity (Ho et al. 2020, equation 13): half is 1 / (levels - 1) where the end
+  levels sit at -1 and 1, and 1 / levels where they sit half a bin inside.
   """
   scale = jnp.exp(-log_scale)
-  half = 1 / (levels - 1)
   lower, upper = (x - half - mean) * scale, (x + half - mean) * scale
   inside = _log_cdf_difference(lower, upper)
-  inside = jnp.where(x < -1 + half, log_ndtr(upper), inside)
-  return jnp.where(x > 1 - half, log_ndtr(-lower), inside)
+  inside = jnp.where(x - half < -1 + half / 2, log_ndtr(upper), inside)
+  return jnp.where(x + half > 1 - half / 2, log_ndtr(-lower), inside)
 
 
 def to_model_scale(image, levels):

@@ -26,9 +26,10 @@ class Model(NamedTuple):
   init:   (key) -> params
   losses: player -> loss(params, key, batch, step, train) -> (f32[], metrics); in order of update.
           metrics may hold 'notes', arrays [B,...] for `remember`
-  sample: (params, keys key[N], label i32[N], frames=0, tick=None) -> u8[N,H,W,C], and
-          u8[F,N,H,W,C], F <= frames, with frames > 0; image n depends on keys[n] and label[n] only;
-          tick(done, total) is called on the host, about a hundred times; None for a classifier
+  sample: (params, keys key[N], label i32[N], frames=0, tick=None) -> u8[N,H,W,C], and with
+          frames > 0 states on the way as pictures of 256 levels, u8[F,N,H,W,C], F <= frames;
+          image n depends on keys[n] and label[n] only; tick(done, total) is called on the host,
+          about a hundred times; None for a classifier
   bits:   Bits; None where the family has no likelihood
   remember: (params, notes of the global batch) -> params: what is learned without a gradient
   """

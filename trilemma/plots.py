@@ -57,16 +57,19 @@ def save_gif(path, pictures, milliseconds=80):
   frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def save_process(directory, states, levels):
+def save_process(
+  directory,
+  states,
+):
   """process.png (a column per state) and process.gif of states u8[F,N,H,W,C] on the way."""
   frames, n = states.shape[:2]
   if states.shape[2:] == (1, 1, 2):
-    columns = [tile(state, 1, levels) for state in states]
+    columns = [tile(state, 1, 256) for state in states]
     save_png(directory / 'process.png', np.concatenate(columns, 1))
   else:
     by_image = states.swapaxes(0, 1).reshape(n * frames, *states.shape[2:])
-    save_png(directory / 'process.png', tile(by_image, frames, levels, side=768))
-  pictures = [tile(state, columns_for(n, ()), levels, side=256) for state in states]
+    save_png(directory / 'process.png', tile(by_image, frames, 256, side=768))
+  pictures = [tile(state, columns_for(n, ()), 256, side=256) for state in states]
   save_gif(directory / 'process.gif', pictures, milliseconds=150)
 
 

@@ -25,21 +25,22 @@ def report(tick, done, total):
     jax.lax.cond(due, lambda: jax.debug.callback(tick, done, total), lambda: None)
 
 
-def walk(step, z, steps, frames=0, tick=None, memory=()):
+def walk(step, z, steps, frames=0, tick=None, memory=(), show=lambda z, memory: z):
   """Applies (z, memory) = step(z, memory, j) for j = steps..1: the last z and `frames` states.
 
-  The states f32[F,N,...] are evenly spaced, at most as many as steps, and end with the result.
-  tick(done, steps) runs on the host about a hundred times.
+  The states, show(z, memory) f32[F,N,...], are evenly spaced, at most as many as steps, and end
+  with the last. tick(done, steps) runs on the host about a hundred times.
   """
   frames = min(frames, steps)
-  trace = jnp.zeros((frames, *z.shape), z.dtype)
+  shown = jax.eval_shape(show, z, memory)
+  trace = jnp.zeros((frames, *shown.shape), shown.dtype)
 
   def body(carry, j):
     z, memory, trace = carry
     z, memory = step(z, memory, j)
     done = steps - j + 1
     if frames:  # later steps of a slot overwrite earlier ones
-      trace = trace.at[(done * frames - 1) // steps].set(z)
+      trace = trace.at[(done * frames - 1) // steps].set(show(z, memory))
     report(tick, done, steps)
     return (z, memory, trace), None
 

@@ -108,7 +108,7 @@ def latent(spec, size, width=256, layers=2):
     else:
       log_scale = jnp.clip(out[..., 1], -6, 2)
       x = gaussian.to_model_scale(level, spec.levels)
-      each = gaussian.discretised_log_likelihood(x, out[..., 0], log_scale, spec.levels)
+      each = gaussian.discretised_log_likelihood(x, out[..., 0], log_scale, 1 / (spec.levels - 1))
     return each.sum((1, 2, 3))
 
   def decode(params, u):

@@ -197,7 +197,8 @@ def make(config, spec):
       )  # fmt: skip
     decode = lambda z: coder.decode(p['encdec'], z)
     image = decode(z_0 / gaussian.alpha(gamma.value(p['gamma'], jnp.zeros(()))))
-    return (image, jax.lax.map(decode, trace)) if frames else image
+    display = lambda z: jnp.round(decode(z) * (255 / (spec.levels - 1))).astype(jnp.uint8)
+    return (image, jax.lax.map(display, trace)) if frames else image
 
   def bits(params, key, batch, part):
     """The terms with one time per example of BITS_PARTS evenly spread ones."""

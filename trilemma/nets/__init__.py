@@ -57,9 +57,10 @@ def _check_levels(c, shape):
 
 def _unet(c, shape, out_channels, num_classes):
   _check_levels(c, shape)
+  choose('config.net.readout', c.readout, {'conv': 0, 'concat': 0})
   return UNet(
     out_channels, c.channels, tuple(c.multipliers), c.blocks, tuple(c.attention),
-    c.middle_attention, c.heads, c.dropout, c.scale_shift, num_classes,
+    c.middle_attention, c.heads, c.dropout, c.scale_shift, c.readout, num_classes,
     _label(c), DTYPES[c.dtype],
   )  # fmt: skip
 
@@ -99,9 +100,12 @@ def _vdm_unet(c, shape, out_channels, num_classes):
     raise UserError(
       f'config.net.channels={c.channels} must be even, at least 4, and divide by heads'
     )
+  choose('config.net.readout', c.readout, {'add': 0, 'concat': 0})
+  if c.readout == 'add' and out_channels != shape[-1]:
+    raise UserError('config.net.readout=add needs as many outputs as inputs: use concat')
   return VDMUNet(
     out_channels, c.channels, c.blocks, c.attention, c.heads, tuple(c.fourier), c.dropout,
-    num_classes, _label(c), DTYPES[c.dtype],
+    c.extra, c.readout, num_classes, _label(c), DTYPES[c.dtype],
   )  # fmt: skip
 
 

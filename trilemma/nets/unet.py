@@ -69,7 +69,9 @@ class UNet(nn.Module):
   """net(z f32[B,H,W,C], t f32[B], label i32[B], train) -> f32[B,H,W,out_channels].
 
   t in [0, 1] is the noise level that the family conditions on. H and W must divide by
-  2^(len(multipliers) - 1). With num_classes > 0 the label num_classes means 'no label'.
+  2^(len(multipliers) - 1). With num_classes > 0 the label num_classes means 'no label'. With
+  readout 'concat' a dense layer reads the features at the end beside a dense layer's of the input
+  (Graves et al. 2023).
   """
 
   out_channels: int
@@ -81,6 +83,7 @@ class UNet(nn.Module):
   heads: int = 1
   dropout: float = 0.1
   scale_shift: bool = False
+  readout: str = 'conv'
   num_classes: int = 0
   label: str = 'table'
   dtype: jnp.dtype = jnp.float32
@@ -101,6 +104,8 @@ class UNet(nn.Module):
     if self.num_classes:
       embedding += LABELS[self.label](self.num_classes, width, name='label')(label)
 
+    if self.readout == 'concat':
+      z = nn.Dense(self.channels, kernel_init=KERNEL_INIT, name='stem')(z)
     x = Conv(self.channels, dtype=self.dtype)(z)
     skips = [x]
     last = len(self.multipliers) - 1
@@ -124,4 +129,7 @@ class UNet(nn.Module):
         x = Conv(x.shape[-1], dtype=self.dtype, name=f'up{level}')(upsample(x))
 
     x = nn.swish(GroupNorm()(x)).astype(jnp.float32)
+    if self.readout == 'concat':
+      x = jnp.concatenate([z, Conv(self.channels)(x)], -1)
+      return nn.Dense(self.out_channels, kernel_init=ZERO_INIT)(x)
     return Conv(self.out_channels, kernel_init=ZERO_INIT)(x)

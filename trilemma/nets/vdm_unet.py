@@ -39,8 +39,9 @@ class VDMUNet(nn.Module):
   """net(z f32[B,H,W,C], t f32[B], label i32[B], train, extra=0) -> f32[B,H,W,out_channels].
 
   `blocks` residual blocks at full resolution and blocks + 1 back, with skips between them;
-  attention in the middle, or after every block; Fourier features of z beside z. The input is added
-  to the output, so that eps_hat = z at first. extra f32[B] is one more number to condition on.
+  attention in the middle, or after every block; Fourier features of z beside z. With readout 'add'
+  the input is added to the output, so that eps_hat = z at first; with 'concat' a dense layer reads
+  both (Graves et al. 2023). With `extra` f32[B], one more number is conditioned on.
   """
 
   out_channels: int
@@ -50,6 +51,8 @@ class VDMUNet(nn.Module):
   heads: int = 1
   fourier: tuple[int, ...] = (6, 7)
   dropout: float = 0.1
+  extra: bool = True
+  readout: str = 'add'
   num_classes: int = 0
   label: str = 'table'
   dtype: jnp.dtype = jnp.float32
@@ -57,8 +60,9 @@ class VDMUNet(nn.Module):
   @nn.compact
   def __call__(self, z, t, label, train, extra=0.0):
     width = 4 * self.channels
-    extra = jnp.broadcast_to(extra, t.shape)[:, None]
-    cond = jnp.concatenate([sinusoid(t, self.channels), extra], -1)
+    cond = sinusoid(t, self.channels)
+    if self.extra:
+      cond = jnp.concatenate([cond, jnp.broadcast_to(extra, t.shape)[:, None]], -1)
     cond = nn.swish(nn.Dense(width, kernel_init=KERNEL_INIT)(cond))
     cond = nn.Dense(width, kernel_init=KERNEL_INIT)(cond)
     if self.num_classes:
@@ -81,5 +85,7 @@ class VDMUNet(nn.Module):
     for _ in range(self.blocks + 1):
       x = block(keep_gradient(jnp.concatenate([x, skips.pop()], -1)))
     x = nn.swish(GroupNorm()(x)).astype(jnp.float32)
-    out = Conv(self.out_channels, kernel_init=ZERO_INIT)(x)
-    return out + z if self.out_channels == z.shape[-1] else out
+    if self.readout == 'concat':
+      x = jnp.concatenate([z, Conv(self.channels)(x)], -1)
+      return nn.Dense(self.out_channels, kernel_init=ZERO_INIT)(x)
+    return Conv(self.out_channels, kernel_init=ZERO_INIT)(x) + z

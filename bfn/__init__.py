@@ -1,0 +1,1 @@
+"""Bayesian flow networks (Graves et al. 2023)."""
