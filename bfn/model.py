@@ -14,11 +14,10 @@ from trilemma.data import view
 from trilemma.exits import UserError, choose
 from trilemma.model import Bits, Model
 from trilemma.nets import make_net
-from trilemma.samplers import walk
+from trilemma.samplers import FRAMES, walk
 
 BITS_PARTS = 10  # times per example in a measured bound, spread evenly
 FINAL = ('mode', 'draw')
-FRAMES = ('output', 'input')
 
 
 def check(config, spec):
@@ -105,7 +104,7 @@ def make(config, spec):
       p = at(theta, t)
       y = flow.sender(sending, flow.draw(choosing, p), alpha)
       theta = flow.update(theta, y, t, alpha)
-      return theta, flow.mean(p) if s.frames == 'output' else flow.input_mean(theta)
+      return theta, flow.mean(p) if s.frames == 'guess' else flow.input_mean(theta)
 
     shape = (len(keys), *spec.shape)
     theta, trace = walk(

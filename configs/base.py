@@ -191,6 +191,7 @@ def ddpm():
       'steps': 0,  # how many of T; 0: all
       'spacing': 't',  # or 'gamma': in what they are evenly spaced
       'eta': 0.0,  # of ddim: 0 deterministic, 1 ancestral
+      'frames': 'state',  # in process.png z; or 'guess': x_hat
       'clip': True,  # x_hat to the data's range, in sampling and bits/dim
       'guidance': 1.0,  # classifier-free: 0 unconditional, 1 conditional, more: guided
       'classifier': '',  # workdir of a classifier that guides
@@ -228,6 +229,7 @@ def vdm():
       'few': 10,  # of shortcut: how many of the steps, drawn for each image
       'noise': 'fixed',  # of shortcut; or 'predicted', 'fresh'
       'eta': 0.0,  # of ddim
+      'frames': 'state',  # in process.png z; or 'guess': x_hat
       'guidance': 1.0,  # classifier-free: 0 unconditional, 1 conditional, more: guided
     }
   )
@@ -251,7 +253,7 @@ def bfn():
     {
       'steps': 100,
       'final': 'mode',  # or 'draw', of the last output distribution
-      'frames': 'output',  # or 'input': which distribution's mean process.png shows
+      'frames': 'state',  # in process.png the input distribution; or 'guess': the output one
       'guidance': 1.0,  # classifier-free: 0 unconditional, 1 conditional, more: guided
     }
   )

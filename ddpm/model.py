@@ -17,7 +17,7 @@ from trilemma.data import view
 from trilemma.exits import UserError, choose
 from trilemma.model import Bits, Model
 from trilemma.nets import make_net
-from trilemma.samplers import SAMPLERS, noise_like
+from trilemma.samplers import FRAMES, SAMPLERS, noise_like
 
 LOSSES = ('simple', 'vlb', 'hybrid')
 TIMES = ('uniform', 'importance')
@@ -74,6 +74,7 @@ def check(config, spec, guide):
   choose('config.model.predict', m.predict, PREDICTIONS)
   choose('config.model.weighting', m.weighting, WEIGHTINGS)
   choose('config.sample.sampler', s.sampler, SAMPLERS)
+  choose('config.sample.frames', s.frames, dict.fromkeys(FRAMES))
   choose('config.sample.spacing', s.spacing, dict.fromkeys(SPACINGS))
   learned = m.variance == 'learned'
   if m.loss == 'hybrid' and not learned:
@@ -214,7 +215,7 @@ def make(config, spec, guide=None):
       return clip(x), log_variance(out, j, bounds)
 
     x, trace = SAMPLERS[s.sampler](
-      denoise, grid, z, keys, eta=s.eta, frames=frames, tick=tick
+      denoise, grid, z, keys, eta=s.eta, frames=frames, guesses=s.frames == 'guess', tick=tick
     )  # fmt: skip
     image = gaussian.to_levels(x, spec.levels)
     return (image, gaussian.to_levels(trace, 256)) if frames else image

@@ -362,7 +362,7 @@ def test_levels_in_levels_out_and_frames_of_both_distributions(kind):
   config = tiny(kind, conditional=True, label_drop=0.1)
   spec = known_spec(config.data)
   label = jnp.arange(3)
-  for frames in ('input', 'output'):
+  for frames in ('state', 'guess'):
     config.sample.update({'frames': frames, 'guidance': 2.0, 'final': 'draw'})
     model = families.make(config, spec)
     params = model.init(jax.random.key(0))
@@ -409,7 +409,7 @@ def test_official_parameter_counts():
   ('model.samples', 0, 'at least 1'),
   ('model.steps', -1, 'continuous time'),
   ('sample.final', 'mean', 'draw, mode'),
-  ('sample.frames', 'both', 'input, output'),
+  ('sample.frames', 'both', 'guess, state'),
   ('sample.steps', 0, 'at least 1'),
 ])  # fmt: skip
 def test_settings_that_cannot_work_say_so(key, value, message):

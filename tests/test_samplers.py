@@ -114,6 +114,15 @@ def test_an_image_depends_on_its_own_key_only():
   np.testing.assert_array_equal(f(KEYS, z)[2:], f(KEYS[2:], z[2:]))
 
 
+def test_guesses_are_the_denoisers_and_states_come_after_them():
+  gammas, z = grid(20, 4), noise_like(KEYS, 0, X)
+  for sampler in SAMPLERS.values():
+    denoise = oracle(lambda z, j: j * jnp.ones_like(z))
+    x, guesses = sampler(denoise, gammas, z, KEYS, frames=4, guesses=True)
+    np.testing.assert_array_equal(guesses[:, 0, 0], [4, 3, 2, 1])
+    np.testing.assert_array_equal(sampler(denoise, gammas, z, KEYS, frames=4)[1][-1], x)
+
+
 def test_frames_are_evenly_spaced_and_end_with_the_result():
   gammas, seen = grid(20, 20), []
   denoise = oracle(lambda z, j: jnp.zeros_like(z))

@@ -33,7 +33,7 @@ def define_sampling(**several):
     'noise': (flags.DEFINE_string, 'Of shortcut: fixed, predicted or fresh.'),
     'guidance': (flags.DEFINE_float, 'Classifier-free: 0 unconditional, 1 conditional, more.'),
     'final': (flags.DEFINE_string, "Of BFN: 'mode' or 'draw' of the last distribution."),
-    'frames': (flags.DEFINE_string, "Of BFN: show the 'output' or 'input' distribution."),
+    'frames': (flags.DEFINE_string, "In process.png: 'state' or 'guess', what it would become."),
     'classifier': (flags.DEFINE_string, 'Workdir of a classifier that guides.'),
     'classifier_scale': (flags.DEFINE_float, "Scale of the classifier's gradient."),
   }

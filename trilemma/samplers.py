@@ -3,7 +3,8 @@
 Each takes denoise(z f32[N,...], j) -> (x_hat, log_variance), the gammas f[S+1] of a grid with
 gammas[0] the clean end (-inf for DDPM), the start z at gammas[S] and one key per image; j = S..1
 counts down. log_variance, of p(z_s | z_t), is a scalar or like z, or None for the posterior's; only
-`ancestral` uses it.
+`ancestral` uses it. They return the last z and `frames` states on the way, or with guesses=True the
+x_hat behind them.
 The noise of image n at step j is drawn from fold_in(keys[n], j): an image depends on its own key.
 """
 
@@ -48,7 +49,12 @@ def walk(step, z, steps, frames=0, tick=None, memory=(), show=lambda z, memory: 
   return z, trace
 
 
-def ancestral(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
+# what a frame shows of (z, x_hat), by `guesses`
+CHOICE = {False: lambda z, x_hat: z, True: lambda z, x_hat: x_hat}
+FRAMES = ('state', 'guess')  # of config.sample.frames
+
+
+def ancestral(denoise, gammas, z, keys, *, eta=0.0, frames=0, guesses=False, tick=None):
   """z_s ~ N(posterior mean with x_hat, variance): Ho et al. 2020, algorithm 2.
 
   A last step to clean data adds no noise.
@@ -56,37 +62,37 @@ def ancestral(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
   del eta
   g = jnp.asarray(gammas, jnp.float32)
 
-  def step(z, memory, j):
+  def step(z, _, j):
     x_hat, log_variance = denoise(z, j)
     mean, variance = posterior(z, x_hat, g[j - 1], g[j])
     scale = jnp.sqrt(variance)
     if log_variance is not None:
       scale = jnp.where(g[j - 1] > -jnp.inf, jnp.exp(0.5 * log_variance), 0.0)
-    return mean + scale * noise_like(keys, j, z), memory
+    return mean + scale * noise_like(keys, j, z), x_hat
 
-  return walk(step, z, len(gammas) - 1, frames, tick)
+  return walk(step, z, len(gammas) - 1, frames, tick, jnp.zeros_like(z), CHOICE[guesses])
 
 
-def ddim(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
+def ddim(denoise, gammas, z, keys, *, eta=0.0, frames=0, guesses=False, tick=None):
   """Song et al. 2021, equation 12: eta = 0 is deterministic, eta = 1 ancestral (posterior)."""
   g = jnp.asarray(gammas, jnp.float32)
 
-  def step(z, memory, j):
+  def step(z, _, j):
     g_s, g_t = g[j - 1], g[j]
     x_hat, _ = denoise(z, j)
     eps_hat = eps_from_x(z, g_t, x_hat)
     if eta == 0:
-      return diffuse(x_hat, g_s, eps_hat), memory
+      return diffuse(x_hat, g_s, eps_hat), x_hat
     _, variance = posterior(z, x_hat, g_s, g_t)
     variance = eta**2 * variance
     mean = alpha(g_s) * x_hat
     direction = jnp.sqrt(jnp.maximum(jax.nn.sigmoid(g_s) - variance, 0.0)) * eps_hat
-    return mean + direction + jnp.sqrt(variance) * noise_like(keys, j, z), memory
+    return mean + direction + jnp.sqrt(variance) * noise_like(keys, j, z), x_hat
 
-  return walk(step, z, len(gammas) - 1, frames, tick)
+  return walk(step, z, len(gammas) - 1, frames, tick, jnp.zeros_like(z), CHOICE[guesses])
 
 
-def dpmpp_2m(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
+def dpmpp_2m(denoise, gammas, z, keys, *, eta=0.0, frames=0, guesses=False, tick=None):
   """DPM-Solver++(2M), deterministic and of second order: Lu et al. 2022b, algorithm 2.
 
   The first step, and a last one to clean data, are of first order, which is DDIM.
@@ -104,7 +110,7 @@ def dpmpp_2m(denoise, gammas, z, keys, *, eta=0.0, frames=0, tick=None):
     x = x_hat + extrapolate[j - 1] * (x_hat - x_before)
     return from_z[j - 1] * z + from_x[j - 1] * x, x_hat
 
-  return walk(step, z, len(gammas) - 1, frames, tick, memory=jnp.zeros_like(z))
+  return walk(step, z, len(gammas) - 1, frames, tick, jnp.zeros_like(z), CHOICE[guesses])
 
 
 SAMPLERS = {'ancestral': ancestral, 'ddim': ddim, 'dpmpp_2m': dpmpp_2m}

@@ -14,7 +14,7 @@ from trilemma.data import view
 from trilemma.exits import UserError, choose
 from trilemma.model import Bits, Model
 from trilemma.nets import make_net
-from trilemma.samplers import SAMPLERS, noise_like
+from trilemma.samplers import FRAMES, SAMPLERS, noise_like
 from vdm import encdec, shortcut
 from vdm.gamma import GAMMAS
 
@@ -59,6 +59,7 @@ def check(config, spec):
   if s.steps < 1:
     raise UserError(f'config.sample.steps={s.steps} must be at least 1')
   choose('config.sample.sampler', s.sampler, {**SAMPLERS, 'shortcut': None})
+  choose('config.sample.frames', s.frames, dict.fromkeys(FRAMES))
   choose('config.sample.noise', s.noise, dict.fromkeys(shortcut.NOISES))
   if not 1 <= s.few <= s.steps:
     raise UserError(f'config.sample.few={s.few}: choose 1..{s.steps} (config.sample.steps)')
@@ -185,15 +186,16 @@ def make(config, spec):
       eps = guidance.guided(output, z, label, classes, s.guidance, z.shape[-1])
       return gaussian.x_from_eps(z, g, eps)
 
+    guesses = s.frames == 'guess'
     if s.sampler == 'shortcut':
       times = shortcut.draw_times(keys, s.few, s.steps) / s.steps
       gammas = gamma.value(p['gamma'], times)
-      z_0, trace = shortcut.chain(x_hat, gammas, z, z, keys, s.noise, frames, tick)
+      z_0, trace = shortcut.chain(x_hat, gammas, z, z, keys, s.noise, frames, guesses, tick)
     else:
       gammas = gamma.value(p['gamma'], jnp.arange(s.steps + 1) / s.steps)
       denoise = lambda z, j: (x_hat(z, gammas[j]), None)
       z_0, trace = SAMPLERS[s.sampler](
-        denoise, gammas, z, keys, eta=s.eta, frames=frames, tick=tick
+        denoise, gammas, z, keys, eta=s.eta, frames=frames, guesses=guesses, tick=tick
       )  # fmt: skip
     decode = lambda z: coder.decode(p['encdec'], z)
     image = decode(z_0 / gaussian.alpha(gamma.value(p['gamma'], jnp.zeros(()))))

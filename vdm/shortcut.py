@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from trilemma import gaussian
-from trilemma.samplers import noise_like, walk
+from trilemma.samplers import CHOICE, noise_like, walk
 
 NOISES = ('fixed', 'predicted', 'fresh')
 
@@ -24,7 +24,7 @@ def draw_times(keys, few, steps):
   return jnp.concatenate([times, jnp.zeros((1, len(keys)), times.dtype)])
 
 
-def chain(denoise, gammas, z, eps, keys, noise='fixed', frames=0, tick=None):
+def chain(denoise, gammas, z, eps, keys, noise='fixed', frames=0, guesses=False, tick=None):
   """z at gammas[-1] from z at gammas[0], f32[few + 1, N]: (z, frames); z_s = alpha x_hat + sigma n.
 
   denoise(z, g f32[N]) -> x_hat. n is eps, the noise that z was made with ('fixed': a perfect
@@ -33,7 +33,7 @@ def chain(denoise, gammas, z, eps, keys, noise='fixed', frames=0, tick=None):
   """
   few = len(gammas) - 1
 
-  def step(z, memory, j):
+  def step(z, _, j):
     g_t, g_s = gammas[few - j], gammas[few - j + 1]
     x_hat = denoise(z, g_t)
     if noise == 'fixed':
@@ -42,6 +42,6 @@ def chain(denoise, gammas, z, eps, keys, noise='fixed', frames=0, tick=None):
       n = gaussian.eps_from_x(z, g_t, x_hat)
     else:
       n = noise_like(keys, j, z)
-    return gaussian.diffuse(x_hat, g_s, n), memory
+    return gaussian.diffuse(x_hat, g_s, n), x_hat
 
-  return walk(step, z, few, frames, tick)
+  return walk(step, z, few, frames, tick, jnp.zeros_like(z), CHOICE[guesses])

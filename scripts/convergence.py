@@ -1,0 +1,71 @@
+"""How soon runs know what they will draw: their guesses, and how far those are from the end.
+
+python scripts/convergence.py --workdirs=runs/digits_bfn,runs/digits_ddpm --out=runs/convergence
+A guess is the mean of a BFN's output distribution, or x_hat of a diffusion model. convergence.png
+has the mean |guess - final image| on the scale 0..1 against the fraction of the steps, states.png a
+row of states and one of guesses of the same image for each run.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from trilemma import cli
+
+WORKDIRS = flags.DEFINE_list('workdirs', [], 'Directories of runs.')
+OUT = flags.DEFINE_string('out', '', 'Directory to write to.')
+N = flags.DEFINE_integer('n', 100, 'Images drawn per run.', lower_bound=1)
+STEPS = flags.DEFINE_integer('steps', 100, 'Sampler steps of every run.', lower_bound=2)
+SEED = flags.DEFINE_integer('seed', 0, 'Image i depends on (seed, i) only.', 0, 2**31 - 1)
+STRIP = 10  # states of the strips
+
+
+def main(stop):
+  from trilemma import plots
+  from trilemma.draw import cycle_labels, make_draw
+  from trilemma.exits import UserError
+  from trilemma.run import changed, open_checkpoint
+  from trilemma.writers import write_json
+
+  steps, curves, strips, rows = STEPS.value, {}, [], []
+  for workdir in WORKDIRS.value:
+    run = open_checkpoint(workdir)
+    if run.model.sample is None:
+      raise UserError(f'{workdir} is a {run.config.family}, which draws no images')
+    labels = cycle_labels(N.value, run.spec)
+
+    def drawn(frames, run=run, labels=labels):
+      """Final images on the scale 0..1 and all frames, u8[steps,n,...]."""
+      one = changed(run, {'steps': steps, 'frames': frames})
+      draw = make_draw(one.model, run.spec, min(N.value, 100))
+      image, seen = draw(run.state.ema, SEED.value, labels, frames=steps, stop=stop)
+      return image / (run.spec.levels - 1), seen
+
+    image, guesses = drawn('guess')
+    _, states = drawn('state')
+    distance = np.abs(guesses / 255 - image).mean((1, 2, 3, 4))
+    curves[workdir] = distance
+    early = int(np.argmax(distance <= 0.1 * distance[0])) + 1
+    rows.append({
+      'workdir': workdir, 'family': run.config.family, 'checkpoint': int(run.state.step),
+      'n': N.value, 'steps': steps, 'seed': SEED.value, 'distance': distance.tolist(),
+      'within_a_tenth_after': early / steps,
+    })  # fmt: skip
+    print(f'{workdir}: the guess is within a tenth of its first distance after {early / steps:.0%} '
+          'of the steps')  # fmt: skip
+    at = np.linspace(0, steps - 1, STRIP).round().astype(int)
+    first = np.concatenate([states[at, 0], guesses[at, 0]])
+    strips.append(plots.tile(first, STRIP, 256, side=640))
+  out = Path(OUT.value)
+  out.mkdir(parents=True, exist_ok=True)
+  fraction = np.arange(1, steps + 1) / steps
+  label = 'mean |guess - final image|'
+  plots.save_curves(out / 'convergence.png', fraction, curves, 'fraction of the steps', label)
+  plots.save_blocks(out / 'states.png', strips, WORKDIRS.value)
+  write_json(out / 'convergence.json', rows)
+  print(f'pictures and numbers in {out}/convergence.png, states.png and convergence.json')
+
+
+if __name__ == '__main__':
+  cli.run(main, required=('workdirs', 'out'))
