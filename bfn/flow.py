@@ -67,12 +67,13 @@ def _per_image(x):
   return x.reshape(len(x), -1).sum(-1)
 
 
-def gaussian_flow(bins, sigma_1, samples, discretised):
+def gaussian_flow(bins, sigma_1, samples, discretised, final_spread=1.0):
   """Continuous data, or the same discretised into `bins`: sections 4 and 5.
 
   A level k sits at 2 (k + 1/2) / bins - 1. With `discretised` the net's mean and log deviation give
   a probability to every bin, else its mean is the output (a delta distribution). `samples` of the
-  sender estimate the n-step loss of discretised data.
+  sender estimate the n-step loss of discretised data. The likelihood of continuous data is that of
+  a normal around x_hat, of deviation final_spread sigma_1.
   """
   log_sigma_1 = math.log(sigma_1)
   centers = (2 * jnp.arange(bins) + 1) / bins - 1
@@ -81,16 +82,17 @@ def gaussian_flow(bins, sigma_1, samples, discretised):
   position = lambda level: (2 * level.astype(jnp.float32) + 1) / bins - 1
   to_level = lambda x: jnp.clip(jnp.floor((x + 1) * bins / 2), 0, bins - 1).astype(jnp.uint8)
   gamma = lambda t: -jnp.expm1(2 * t * log_sigma_1)  # of equation 80: 1 - sigma_1^(2 t)
+  rest = lambda t: jnp.exp(2 * t * log_sigma_1)  # 1 - gamma, which float32 would lose
 
   def sample(keys, level, t):
-    g = per_example(gamma(t), level)
-    return g * position(level) + jnp.sqrt(g * (1 - g)) * _normal(keys, level.shape)
+    g, r = (per_example(f(t), level) for f in (gamma, rest))
+    return g * position(level) + jnp.sqrt(g * r) * _normal(keys, level.shape)
 
   def output(mu, t, out):
     """x_hat, or mean and deviation of the discretised normal."""
     early = per_example(t < NO_TIME, mu)
-    g = per_example(gamma(jnp.maximum(t, NO_TIME)), mu)
-    spread = jnp.sqrt((1 - g) / g)
+    g, r = (per_example(f(jnp.maximum(t, NO_TIME)), mu) for f in (gamma, rest))
+    spread = jnp.sqrt(r / g)
     eps, log_deviation = (out, None) if not discretised else jnp.split(out, 2, -1)
     mean = jnp.where(early, 0.0, mu / g - spread * eps)
     if not discretised:
@@ -136,7 +138,7 @@ def gaussian_flow(bins, sigma_1, samples, discretised):
     return n * jax.lax.map(one, keys).mean(0)
 
   def log_prob(level, p):
-    mean, deviation = p if discretised else (p, sigma_1)
+    mean, deviation = p if discretised else (p, final_spread * sigma_1)
     log_scale = jnp.log(jnp.broadcast_to(deviation, mean.shape))
     return _per_image(discretised_log_likelihood(position(level), mean, log_scale, 1 / bins))
 
@@ -205,7 +207,7 @@ def discrete_flow(classes, beta_1, samples):
 
   def accuracy(i, n):
     """alpha_i = beta_1 (2 i - 1) / n^2, equation 189."""
-    return beta_1 * (2 * i - 1) / n**2
+    return beta_1 * (2 * i - 1) / float(n) ** 2
 
   def n_step_loss(keys, level, p, i, n):
     """log N(y | sender) - log sum_k p_k N(y | receiver k) is y_level - log sum_k p_k exp(y_k)."""
@@ -248,7 +250,7 @@ def discrete_flow(classes, beta_1, samples):
 KINDS = ('continuous', 'discretised', 'discrete')
 
 
-def make(kind, levels, sigma_1, beta_1, samples):
+def make(kind, levels, sigma_1, beta_1, samples, final_spread):
   """The Flow of config.model.kind. Raises UserError for accuracies that cannot be."""
   choose('config.model.kind', kind, dict.fromkeys(KINDS))
   if samples < 1:
@@ -259,4 +261,6 @@ def make(kind, levels, sigma_1, beta_1, samples):
     return discrete_flow(levels, beta_1, samples)
   if not 0 < sigma_1 < 1:
     raise UserError(f'config.model.sigma_1={sigma_1} must be between 0 and 1')
-  return gaussian_flow(levels, sigma_1, samples, kind == 'discretised')
+  if final_spread <= 0:
+    raise UserError(f'config.model.final_spread={final_spread} must be above 0')
+  return gaussian_flow(levels, sigma_1, samples, kind == 'discretised', final_spread)

@@ -36,7 +36,7 @@ def make(config, spec):
   """The Model; `spec` is trilemma.data.Spec. Raises UserError for settings that cannot work."""
   m, s = config.model, config.sample
   check(config, spec)
-  flow = flows.make(m.kind, spec.levels, m.sigma_1, m.beta_1, m.samples)
+  flow = flows.make(m.kind, spec.levels, m.sigma_1, m.beta_1, m.samples, m.final_spread)
   inputs, outputs, guided = flow.channels(spec.shape[-1])
   classes = len(spec.classes) if m.conditional else 0
   net = make_net(config.net, (*spec.shape[:2], inputs), outputs, num_classes=classes)
@@ -111,7 +111,8 @@ def make(config, spec):
       step, flow.prior(shape), n, frames, tick, memory=jnp.zeros(shape), show=lambda _, shown: shown
     )
     p = at(theta, 1.0)
-    image = flow.mode(p) if s.final == 'mode' else flow.to_level(flow.draw(keys, p))
+    last = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
+    image = flow.mode(p) if s.final == 'mode' else flow.to_level(flow.draw(last, p))
     return (image, jnp.round(255 * jnp.clip(trace, 0, 1)).astype(jnp.uint8)) if frames else image
 
   def bits(params, key, batch, part):
@@ -129,4 +130,7 @@ def make(config, spec):
     }
     return {name: value * to_bits / BITS_PARTS for name, value in found.items()}
 
-  return Model(init, {'net': loss}, sample, Bits(BITS_PARTS, bits))
+  # the last call is for the image, after all steps
+  return Model(
+    init, {'net': loss}, sample, Bits(BITS_PARTS, bits), guidance.calls(s.guidance) * (s.steps + 1)
+  )

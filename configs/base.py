@@ -206,7 +206,7 @@ def vdm():
   config = common()
   config.family = 'vdm'
   config.net = vdm_unet()
-  config.optim.net.update({'warmup': 100, 'b2': 0.99, 'weight_decay': 0.01, 'clip': 1.0})
+  config.optim.net.update({'warmup': 100, 'b2': 0.99, 'weight_decay': 0.01, 'clip': 0.0})
   config.model = {
     'gamma': 'learned_linear',  # or 'fixed_linear', 'learned_net'
     'gamma_min': -13.3,  # at t = 0; where a learned one begins
@@ -219,8 +219,9 @@ def vdm():
     'conditional': False,  # on the data's classes
     'label_drop': 0.0,  # probability of training an example without its label
     'augment': False,  # flips and quarter turns, of which the net is told
-    'fidelity': 0.0,  # weight of |f - x_hat|^2 after a shortcut chain of fidelity_few steps
+    'fidelity': 0.0,  # weight of |f - x_hat|^2 after a chain of fidelity_few of fidelity_steps
     'fidelity_few': 10,
+    'fidelity_steps': 200,
   }
   config.sample.update(
     {
@@ -245,6 +246,7 @@ def bfn():
     'steps': 0,  # n of the n-step loss; 0: continuous time
     'samples': 10,  # of the sender, for the n-step loss of discretised and discrete data
     'sigma_1': 1e-3,  # of continuous and discretised data; 16 bins: 1e-3 ** 0.5
+    'final_spread': 1.0,  # of sigma_1, in the likelihood of continuous data; 16 bins: 0.7
     'beta_1': 9.0,  # of discrete data: 9 as in the authors' code, 3 as in the paper
     'conditional': False,  # on the data's classes
     'label_drop': 0.0,  # probability of training an example without its label

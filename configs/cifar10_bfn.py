@@ -8,12 +8,19 @@ bins 2.68 discretised, 2.66 continuous; 16 bins 0.92 and 0.96.
 from configs import base
 
 KIND = {'discretised': {}, 'continuous': {'model.kind': 'continuous'}}
-BINS = {'256': {}, '16': {'data.bins': 16, 'model.sigma_1': 1e-3**0.5}}
+BINS = {
+  '256': {},
+  '16': {
+    'data.bins': 16,
+    'model.sigma_1': 1e-3**0.5,
+    'model.final_spread': 0.7,
+  },
+}
 
 
 def get_config(variant=''):
   config = base.bfn()
-  config.data.update({'name': 'cifar10', 'flip': True})
+  config.data.name = 'cifar10'
   config.net = base.vdm_unet()
   config.net.update({'fourier': (5, 6), 'readout': 'concat', 'extra': False})
   config.optim.net.update({'b2': 0.99, 'weight_decay': 0.01, 'clip': 5.0})

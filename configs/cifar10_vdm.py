@@ -15,4 +15,4 @@ def get_config(variant=''):
     'steps': 10_000_000, 'inner_steps': 10, 'log_every': 1000, 'eval_every': 10_000,
     'sample_every': 50_000, 'save_every': 10_000,
   })  # fmt: skip
-  return base.variants(config, variant, swirl_vdm.GAMMA, swirl_vdm.OBJECTIVE)
+  return base.variants(config, variant, swirl_vdm.GAMMA)

@@ -2,7 +2,7 @@
 
 python scripts/train.py --config=configs/cifar10_vdm_latent_conditional.py --workdir=runs/latent
 `mnist` is the same on binarised MNIST, nearer to the CS726 report's model: Bernoulli pixels drawn
-anew at every access, a label unknown with chance 0.2. gamma runs from -5 to 1, T = 1000.
+anew at every access, a label unknown with chance 0.2, T = 1000, log SNR from 1 to -5.
 """
 
 from configs import base
@@ -18,7 +18,7 @@ def get_config(variant=''):
   config.data.name = 'cifar10'
   config.net = base.latent_net()
   config.model.update({
-    'gamma': 'fixed_linear', 'gamma_min': -5.0, 'gamma_max': 1.0, 'steps': 1000, 'latent': 128,
+    'gamma': 'fixed_linear', 'gamma_min': -1.0, 'gamma_max': 5.0, 'steps': 1000, 'latent': 128,
     'conditional': True, 'label_drop': 0.2,
   })  # fmt: skip
   config.optim.net.update({

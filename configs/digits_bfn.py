@@ -8,7 +8,7 @@ from configs import base
 
 KIND = {
   'discretised': {},
-  'continuous': {'model.kind': 'continuous'},
+  'continuous': {'model.kind': 'continuous', 'model.final_spread': 0.7},
   'discrete': {'model.kind': 'discrete', 'model.beta_1': 3.0},
   'binarised': {'model.kind': 'discrete', 'data.binarise': True},
 }

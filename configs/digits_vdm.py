@@ -20,4 +20,4 @@ def get_config(variant=''):
     'steps': 2000, 'batch_size': 64, 'eval_every': 500, 'sample_every': 1000, 'save_every': 500,
   })  # fmt: skip
   config.sample.update({'n': 100, 'steps': 100})
-  return base.variants(config, variant, swirl_vdm.GAMMA, swirl_vdm.OBJECTIVE)
+  return base.variants(config, variant, swirl_vdm.GAMMA)

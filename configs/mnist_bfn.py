@@ -3,6 +3,7 @@
 python scripts/train.py --config=configs/mnist_bfn.py --workdir=runs/mnist_bfn
 `paper` is the authors' net and settings (24,808,961 parameters): quoted after 1M steps, 77.87 nats
 per image. Without it a small net for a CPU. beta_1 is 9 as in the authors' code; the paper says 3.
+The time enters as 1000 t where they have 4000 t, both class probabilities where they have one.
 """
 
 from configs import base

@@ -17,4 +17,4 @@ def get_config(variant=''):
   config.ema = 0.999
   config.train.update({'steps': 10_000, 'sample_every': 2000})
   config.sample.steps = 250
-  return base.variants(config, variant, swirl_vdm.GAMMA, swirl_vdm.OBJECTIVE)
+  return base.variants(config, variant, swirl_vdm.GAMMA)

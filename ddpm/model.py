@@ -245,5 +245,7 @@ def make(config, spec, guide=None):
     }
 
   return Model(
-    init, {'net': loss}, sample, Bits(parts, bits), remember if m.times == 'importance' else None
-  )
+    init, {'net': loss}, sample, Bits(parts, bits),
+    nfe=guidance.calls(s.guidance) * (s.steps or m.steps),
+    remember=remember if m.times == 'importance' else None,
+  )  # fmt: skip

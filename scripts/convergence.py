@@ -43,17 +43,20 @@ def main(stop):
       return image / (run.spec.levels - 1), seen
 
     image, guesses = drawn('guess')
+    if len(guesses) < steps:
+      raise UserError(f'{workdir} draws in {len(guesses)} steps: use --steps={len(guesses)}')
     _, states = drawn('state')
     distance = np.abs(guesses / 255 - image).mean((1, 2, 3, 4))
     curves[workdir] = distance
-    early = int(np.argmax(distance <= 0.1 * distance[0])) + 1
+    # the last time that it is farther than a tenth of the first distance
+    early = int(np.flatnonzero(distance > 0.1 * distance[0]).max()) + 2
     rows.append({
       'workdir': workdir, 'family': run.config.family, 'checkpoint': int(run.state.step),
       'n': N.value, 'steps': steps, 'seed': SEED.value, 'distance': distance.tolist(),
-      'within_a_tenth_after': early / steps,
+      'within_a_tenth_from': early / steps,
     })  # fmt: skip
-    print(f'{workdir}: the guess is within a tenth of its first distance after {early / steps:.0%} '
-          'of the steps')  # fmt: skip
+    said = f'from {early / steps:.0%} of the steps on' if early <= steps else 'never'
+    print(f'{workdir}: the guess is within a tenth of its first distance {said}')
     at = np.linspace(0, steps - 1, STRIP).round().astype(int)
     first = np.concatenate([states[at, 0], guesses[at, 0]])
     strips.append(plots.tile(first, STRIP, 256, side=640))

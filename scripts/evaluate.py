@@ -24,6 +24,7 @@ N = flags.DEFINE_integer('n', 1000, 'Images drawn, or test images for bits.', lo
 BATCH = flags.DEFINE_integer('batch', 100, 'Images at once.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'Example i depends on (seed, i) only.', 0, 2**31 - 1)
 EXTRACTOR = flags.DEFINE_string('extractor', '', 'For fd: workdir of a classifier of clean images.')
+SPLIT = flags.DEFINE_enum('split', 'test', ['train', 'test'], 'Images whose bits/dim is measured.')
 REFERENCE = flags.DEFINE_enum(
   'reference', 'train', ['train', 'test'], 'Real images for fd and swd.'
 )
@@ -54,9 +55,9 @@ def main(stop):
   if 'bits' in METRICS.value:
     if run.model.bits is None:
       raise UserError(f'{run.config.family} has no likelihood')
-    test = data.load(run.config.data, 'test', DATA_DIR.value)
+    test = data.load(run.config.data, SPLIT.value, DATA_DIR.value)
     if N.value > len(test.image):
-      raise UserError(f'--n={N.value}: {test.spec.name} test has {len(test.image)} images')
+      raise UserError(f'--n={N.value}: {test.spec.name} {test.split} has {len(test.image)} images')
 
     def bound():
       found = evaluate.bits_per_dim(run.model, params, test, N.value, batch, SEED.value, stop=stop)
@@ -74,26 +75,32 @@ def main(stop):
     raise UserError(f'{WORKDIR.value} is a {run.config.family}, which draws no images')
   if samples:
     own = run.config.sample
-    lists = {name: changes.pop(name, [own.get(name)]) for name in ('sampler', 'steps', 'few')}
-    if 'few' in SAMPLING() and 'shortcut' not in lists['sampler']:
+    lists = {k: changes.pop(k, [own[k]]) for k in ('sampler', 'steps', 'few') if k in own}
+    samplers = lists.get('sampler', [])
+    if 'few' in SAMPLING() and 'shortcut' not in samplers:
       raise UserError('--few is for --sampler=shortcut')
+    if 'steps' in SAMPLING() and samplers == ['shortcut']:
+      raise UserError("--steps is not for --sampler=shortcut, which takes --few of the run's own")
     runs = {}
-    for sampler, steps, few in itertools.product(*lists.values()):
-      chosen = {'sampler': sampler, 'steps': steps or run.config.model.steps}
-      if few is not None:
-        # only shortcut chains have it, and they take it of the run's own steps
-        chosen |= {'few': few, 'steps': own.steps} if sampler == 'shortcut' else {}
+    for chosen in itertools.product(*lists.values()):
+      chosen = dict(zip(lists, chosen, strict=True))
+      chosen['steps'] = chosen['steps'] or run.config.model.steps
+      if 'few' in chosen:  # only shortcut chains have it, and they take it of the run's own steps
+        unused = 'steps' if chosen['sampler'] == 'shortcut' else 'few'
+        chosen[unused] = own[unused]
       runs[json.dumps(chosen)] = changed(run, {**changes, **chosen})
   for metric in samples:
-    real = data.load(run.config.data, REFERENCE.value, DATA_DIR.value)
+    load = lambda split: data.load(run.config.data, split, DATA_DIR.value)
     if metric == 'fd':
       if not EXTRACTOR.value:
         raise UserError('--metrics=fd needs --extractor=WORKDIR of a classifier of clean images')
-      extractor = features.of_classifier(EXTRACTOR.value)
+      extractor, real = features.of_classifier(EXTRACTOR.value), load(REFERENCE.value)
       made_with = {'extractor': extractor.sha256}
       name, floor, distance = evaluate.feature_distance(extractor, run.config, real, N.value)
     else:
-      other = data.load(run.config.data, {'train': 'test', 'test': 'train'}[REFERENCE.value])
+      if run.spec.shape[:2] != (1, 1):
+        raise UserError(f'the metric swd is for points: {run.spec.name} has images')
+      real, other = load(REFERENCE.value), load({'train': 'test', 'test': 'train'}[REFERENCE.value])
       made_with = {'metric': metric}
       name, floor, distance = evaluate.point_distance(real, other, N.value)
     print(f'{name} between two real sets: {floor:.3f}')
@@ -105,7 +112,7 @@ def main(stop):
           one, params, N.value, batch, SEED.value, stop
         )
         return {
-          name: distance(images), f'{name}/floor': floor, 'nfe': evaluate.nfe(one.config),
+          name: distance(images), f'{name}/floor': floor, 'nfe': one.model.nfe,
           'seconds_per_image': seconds, 'compile_seconds': compiling,
         }  # fmt: skip
 
@@ -113,7 +120,7 @@ def main(stop):
         **evaluate.facts(one, WEIGHTS.value), **asked, 'reference': real.fingerprint(), **made_with,
       }, measure)  # fmt: skip
       rows.append(row)
-      print(f'{one.config.sample.sampler:>10} {row["nfe"]:5d} net calls  {name} {row[name]:8.3f}  '
+      print(f'{plots.sampler_of(row):>10} {row["nfe"]:5d} net calls  {name} {row[name]:8.3f}  '
             f'{row["seconds_per_image"]:.4f} s/image')  # fmt: skip
     if len(rows) > 1:
       plots.save_steps(out / 'steps.png', rows, name)

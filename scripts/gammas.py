@@ -35,13 +35,23 @@ def main(stop):
     curves[name] = np.asarray(gamma.value(run.state.ema['net']['gamma'], t))
     step, ends = int(run.state.step), [float(curves[name][end]) for end in (0, -1)]
     rows = [json.loads(p.read_text()) for p in Path(workdir).glob(f'eval/{step}-*.json')]
-    rows = [row for row in rows if 'bits/total' in row]
+    rows = [row for row in rows if 'bits/total' in row and row['weights'] == 'ema']
     if not rows:
       raise UserError(f'{workdir} has no bits/dim at step {step}: run python scripts/evaluate.py '
                       f'--workdir={workdir} --metrics=bits')  # fmt: skip
     for row in rows:
       bits = {k.split('/')[1]: v for k, v in row.items() if k.startswith('bits/')}
-      table.append({'name': name, 'checkpoint': step, 'n': row['n'], 'ends': ends, 'bits': bits})
+      table.append(
+        {
+          'name': name,
+          'checkpoint': step,
+          'n': row['n'],
+          'seed': row['seed'],
+          'data': row['data'],
+          'ends': ends,
+          'bits': bits,
+        }
+      )
       print(f'{name}: gamma {ends[0]:.2f} to {ends[1]:.2f}, n = {row["n"]}, '
             + ', '.join(f'{k} {v["mean"]:.4f} +- {v["standard_error"]:.4f}'
                         for k, v in bits.items()))  # fmt: skip

@@ -126,14 +126,12 @@ def test_two_class_loss_is_four_beta_t_times_the_square():
 
 @pytest.mark.parametrize(('square', 'nats'), [(1e-6, 6.907755279), (1e-3, 3.453877639)])
 def test_unit_gaussian_data_cost_minus_log_sigma(square, nats):
-  """x ~ N(0, 1) has E[x | mu] = mu: L^inf = -ln sigma_1, L^n = n / 2 (sigma_1^(-2 / n) - 1)."""
-  sigma, n = math.sqrt(square), 200_000
+  """x ~ N(0, 1) has E[x | mu] = mu and E (x - mu)^2 = sigma_1^(2 t): L^inf = -ln sigma_1 at any t.
+
+  L^n = n / 2 (sigma_1^(-2 / n) - 1). So an output that far from the data has exactly these losses.
+  """
+  sigma = math.sqrt(square)
   flow = gaussian_flow(256, sigma, 1, False)
-  # E (x - mu)^2 = 1 - gamma = sigma^(2 t), so that every time has the same loss
-  t = times(n)
-  spread = sigma**t
-  loss = -math.log(sigma) * spread**2 * sigma ** (-2 * t)
-  assert float(loss.mean()) == pytest.approx(nats, rel=1e-5)
   level = jnp.zeros((4, 1, 1, 1), jnp.uint8)  # at -1 + 1 / 256
   at = jnp.array([0.1, 0.4, 0.7, 1.0])
   p = (-1 + 1 / 256) + (sigma**at).reshape(-1, 1, 1, 1)  # off by the deviation of the posterior
@@ -158,8 +156,10 @@ def test_one_continuous_step_has_its_golden_value():
   t = jnp.array([0.3])
   p = flow.output(jnp.full((1, 1, 1, 1), 0.2), t, jnp.full((1, 1, 1, 1), 0.1))
   assert float(p[0, 0, 0, 0]) == pytest.approx(0.19053061, rel=1e-5)
-  weight = -math.log(SIGMA) * SIGMA**-0.6
-  assert weight * (0.25 - 0.19053061) ** 2 == pytest.approx(1.54143015, rel=1e-6)
+  # x = 0.25 is level 2 of 4
+  four = gaussian_flow(4, SIGMA, 1, False)
+  loss = four.loss(jnp.full((1, 1, 1, 1), 2, jnp.uint8), p, t)
+  assert float(loss[0]) == pytest.approx(1.54143015, rel=1e-4)
 
 
 def test_a_continuous_flow_is_vdm_with_its_signal_to_noise_ratio():
@@ -334,6 +334,25 @@ def test_the_sampler_reproduces_the_marginals_of_a_factorised_distribution(monke
   assert chi_square < 18.5  # four degrees of freedom: one in a thousand
 
 
+@pytest.mark.parametrize('kind', ['continuous', 'discretised'])
+def test_the_sampler_with_a_perfect_net_brings_back_the_image(monkeypatch, kind):
+  """A net that knows x gives its eps; the deviation it adds is the smallest."""
+  config = tiny(kind, sigma_1=0.01)
+  config.sample.steps = 10
+  level = jnp.arange(64, dtype=jnp.uint8).reshape(1, 8, 8, 1) % 17
+  x = (2 * level.astype(jnp.float32) + 1) / 17 - 1
+
+  def eps_hat(mu, t):
+    g = -jnp.expm1(2 * jnp.maximum(t, 1e-6) * math.log(0.01)).reshape(-1, 1, 1, 1)
+    eps = (mu / g - x) / jnp.sqrt((1 - g) / g)
+    return eps if kind == 'continuous' else jnp.concatenate([eps, jnp.full_like(eps, -10.0)], -1)
+
+  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: Oracle(eps_hat))
+  model = bfn.model.make(config, known_spec(config.data))
+  drawn = jax.jit(model.sample)({'net': {}}, keys_of(5), jnp.zeros(5, jnp.int32))
+  np.testing.assert_array_equal(drawn, jnp.repeat(level, 5, 0))
+
+
 @pytest.mark.parametrize('kind', ['continuous', 'discretised', 'discrete'])
 @pytest.mark.parametrize('steps', [0, 5])
 def test_losses_and_gradients_are_finite_at_both_ends_of_time(monkeypatch, kind, steps):
@@ -374,7 +393,7 @@ def test_levels_in_levels_out_and_frames_of_both_distributions(kind):
     np.testing.assert_array_equal(alone[0], image[1])
 
 
-def test_the_null_label_and_the_bound_do_not_see_guidance():
+def test_the_bound_does_not_see_guidance():
   config = tiny('discretised', conditional=True, label_drop=0.1)
   spec = known_spec(config.data)
   batch = {

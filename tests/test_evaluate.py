@@ -106,6 +106,34 @@ def test_a_users_mistake_gets_one_line(run, flags, message):
   assert len(lines) == 1 and lines[0].startswith('error: ') and message in lines[0], done.stderr
 
 
+def test_families_without_samplers_are_measured_too(classifier, tmp_path):
+  from configs import digits_bfn
+
+  config = digits_bfn.get_config('tiny')
+  config.train.update({'steps': 1, 'log_every': 1, 'save_every': 1, 'eval_every': 0})
+  config.train.sample_every = 0
+  train(config, tmp_path / 'run', devices=jax.devices()[:1])
+  done = call(
+    'evaluate', f'--workdir={tmp_path}/run', '--metrics=fd', f'--extractor={classifier}', '--n=20',
+    '--steps=2,3',
+  )  # fmt: skip
+  assert json.loads(done.stdout.splitlines()[-1])['nfe'] == 4
+
+
+def test_points_have_their_own_distance(tmp_path):
+  from configs import swirl_vdm
+
+  config = swirl_vdm.get_config('tiny')
+  config.train.update({'steps': 1, 'log_every': 1, 'save_every': 1, 'eval_every': 0})
+  train(config, tmp_path / 'run', devices=jax.devices()[:1])
+  flags = (f'--workdir={tmp_path}/run', '--metrics=bits,swd', '--n=16', '--split=train')
+  done = call('evaluate', *flags, '--sampler=ddim,shortcut', '--steps=3', '--few=1,2')
+  rows = [json.loads(p.read_text()) for p in (tmp_path / 'run' / 'eval').glob('*.json')]
+  assert sorted(row['nfe'] for row in rows if 'nfe' in row) == [1, 2, 3]
+  assert all(row['swd@16'] > 0 for row in rows if 'nfe' in row)
+  assert 'bits/dim' in done.stdout and 'figure in' in done.stdout
+
+
 def test_a_classifier_draws_nothing(classifier):
   done = call('sample', f'--workdir={classifier}', code=2)
   assert 'draws no images' in done.stderr

@@ -95,13 +95,6 @@ def draw_timed(run, params, n, batch_size, seed, stop=None):
   return images, seconds, max(0.0, warm - began - seconds * batch_size)
 
 
-def nfe(config):
-  """Net calls that one image takes, a guided step counting twice."""
-  s = config.sample
-  calls = s.few if s.sampler == 'shortcut' else s.steps
-  return calls * (1 if s.guidance in (0, 1) else 2)
-
-
 def feature_distance(extractor, config, data, n):
   """(name, floor, distance(image u8[n,...])): Frechet distance in the extractor's features.
 
@@ -135,10 +128,8 @@ def feature_distance(extractor, config, data, n):
 def point_distance(data, other, n):
   """(name, floor, distance(points u8[n,1,1,D])): sliced Wasserstein to n points of `data`.
 
-  The floor is that of n points of `other`, a second draw. UserError for images.
+  The floor is that of n points of `other`, a second draw. UserError for too few.
   """
-  if data.spec.shape[:2] != (1, 1):
-    raise UserError(f'the metric swd is for points: {data.spec.name} has images')
   if n > min(len(data.image), len(other.image)):
     raise UserError(f'{data.spec.name} has {len(data.image)} points: use --n={len(data.image)}')
   flat = lambda image: np.asarray(image).reshape(len(image), -1)

@@ -37,6 +37,11 @@ def check(model, sample, spec):
     )
 
 
+def calls(scale):
+  """Net calls that one step takes at this scale."""
+  return 1 if scale in (0, 1) else 2
+
+
 def drop(keys, label, chance, null):
   """label i32[B] with `null` in place of each with that chance; keys key[B]."""
   dropped = jax.vmap(lambda k: jax.random.bernoulli(k, chance))(keys)

@@ -30,6 +30,7 @@ class Model(NamedTuple):
           frames > 0 states on the way as pictures of 256 levels, u8[F,N,H,W,C], F <= frames;
           image n depends on keys[n] and label[n] only; tick(done, total) is called on the host,
           about a hundred times; None for a classifier
+  nfe:    net calls that drawing one image takes, a guided step counting twice
   bits:   Bits; None where the family has no likelihood
   remember: (params, notes of the global batch) -> params: what is learned without a gradient
   """
@@ -38,4 +39,5 @@ class Model(NamedTuple):
   losses: dict[str, Callable]
   sample: Callable | None
   bits: Bits | None
+  nfe: int = 0
   remember: Callable | None = None

@@ -96,15 +96,20 @@ def _save_figure(path, figure):
   os.replace(temporary, path)
 
 
+def sampler_of(row):
+  """The sampler of a row of results; a family that has only one gives its own name."""
+  return row['config']['sample'].get('sampler', row['family'])
+
+
 def save_steps(path, rows, name):
   """Quality rows[name] against net calls and against seconds per image, a line per sampler."""
   from matplotlib.figure import Figure
+  from matplotlib.ticker import LogFormatter, NullFormatter
 
   figure = Figure(figsize=(9, 3.6), dpi=110)
   axes = figure.subplots(1, 2, sharey=True)
-  sample = lambda row: row['config']['sample']
-  for sampler in dict.fromkeys(sample(row)['sampler'] for row in rows):
-    own = [row for row in rows if sample(row)['sampler'] == sampler]
+  for sampler in dict.fromkeys(map(sampler_of, rows)):
+    own = [row for row in rows if sampler_of(row) == sampler]
     for axis, x in zip(axes, (
       [row['nfe'] for row in own], [row['seconds_per_image'] for row in own],
     ), strict=True):  # fmt: skip
@@ -112,8 +117,12 @@ def save_steps(path, rows, name):
   for axis, label in zip(axes, ('net calls per image', 'seconds per image'), strict=True):
     axis.axhline(rows[0][f'{name}/floor'], color='grey', linestyle=':', label='real to real')
     axis.set(xscale='log', yscale='log', xlabel=label)
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axis.grid(alpha=0.3)
   axes[0].set_ylabel(name)
+  calls = sorted({row['nfe'] for row in rows})
+  axes[0].set_xticks(calls, [str(c) for c in calls])
   axes[0].legend()
   figure.tight_layout()
   _save_figure(path, figure)

@@ -47,6 +47,8 @@ def pixels(spec, center=(), spread=()):
   for name, values in (('center', center), ('spread', spread)):
     if len(values) not in (0, channels):
       raise UserError(f'config.model.{name} needs a number for each of {channels} channels')
+  if 0 in spread:
+    raise UserError('config.model.spread must not be 0')
   center = np.float32(center or [(spec.levels - 1) / 2] * channels)
   spread = np.float32(spread or [spec.levels / 2] * channels)
   grid = (np.arange(spec.levels, dtype=np.float32)[:, None] - center) / spread  # [levels, C]

@@ -61,15 +61,23 @@ def check(config, spec):
   choose('config.sample.sampler', s.sampler, {**SAMPLERS, 'shortcut': None})
   choose('config.sample.frames', s.frames, dict.fromkeys(FRAMES))
   choose('config.sample.noise', s.noise, dict.fromkeys(shortcut.NOISES))
-  if not 1 <= s.few <= s.steps:
+  if s.sampler == 'shortcut' and not 1 <= s.few <= s.steps:
     raise UserError(f'config.sample.few={s.few}: choose 1..{s.steps} (config.sample.steps)')
-  if m.fidelity < 0 or (m.fidelity and not 1 <= m.fidelity_few <= s.steps):
-    raise UserError('config.model.fidelity needs fidelity_few of at least 1 and at most '
-                    f'{s.steps} (config.sample.steps)')  # fmt: skip
+  if m.fidelity < 0:
+    raise UserError(f'config.model.fidelity={m.fidelity} must be at least 0')
+  if m.fidelity and not 1 <= m.fidelity_few <= m.fidelity_steps:
+    raise UserError(f'config.model.fidelity_few={m.fidelity_few}: choose 1..{m.fidelity_steps} '
+                    '(config.model.fidelity_steps)')  # fmt: skip
+  if m.latent < 0:
+    raise UserError(f'config.model.latent={m.latent}: use 0 for the pixels themselves')
+  if m.latent and (len(m.center) or len(m.spread)):
+    raise UserError('config.model.center and spread are for pixels, not for a latent vector')
   if not 0 <= s.eta <= 1 or (s.eta and s.sampler != 'ddim'):
     raise UserError(f'config.sample.eta={s.eta}: 0 to 1, for --config.sample.sampler=ddim')
   if m.augment and (config.net.name != 'vdm_unet' or spec.shape[0] != spec.shape[1]):
     raise UserError('config.model.augment needs square images and config.net = base.vdm_unet()')
+  if m.augment and not config.net.extra:
+    raise UserError('config.model.augment needs --config.net.extra=True')
   if m.augment and config.data.flip:
     raise UserError('config.model.augment flips already: use --config.data.flip=False')
 
@@ -107,14 +115,16 @@ def make(config, spec):
     t = jnp.maximum(jnp.ceil(t * m.steps), 1) / m.steps
     return gamma.value(p, t), m.steps * jnp.expm1(gamma.fall(p, t, m.steps))
 
+  def frozen(p):
+    return {**p, 'interior': jax.lax.stop_gradient(p['interior'])}
+
   def diffusion(p, f, t, eps, label, scale=1.0, **net_inputs):
     """The diffusion loss of each example in nats, f32[B]: Kingma et al. 2021, equations 14 and 17.
 
     scale f32[B] multiplies the gradient, not the value, through the interior of gamma.
     """
-    frozen = {**p['gamma'], 'interior': jax.lax.stop_gradient(p['gamma']['interior'])}
     loose = {**p['gamma'], 'ends': jax.lax.stop_gradient(p['gamma']['ends'])}
-    ends, moved = schedule(frozen, t), schedule(loose, t)
+    ends, moved = schedule(frozen(p['gamma']), t), schedule(loose, t)
     g, weight = (
       a + scale * (b - jax.lax.stop_gradient(b)) for a, b in zip(ends, moved, strict=True)
     )
@@ -124,7 +134,8 @@ def make(config, spec):
   def terms(p, keys, image, label, t, train=False, **net_inputs):
     """Reconstruction, prior and diffusion in nats, f32[B] each; t f32[B]."""
     f = coder.encode(p['encdec'], image)
-    g_0, g_1 = (gamma.value(p['gamma'], jnp.float32(end)) for end in (0.0, 1.0))
+    ends = frozen(p['gamma'])  # the interior does not move them, but for rounding
+    g_0, g_1 = (gamma.value(ends, jnp.float32(end)) for end in (0.0, 1.0))
     # 1. p(image | z_0), from z_0 / alpha_0
     u = f + jnp.exp(g_0 / 2) * noise_like(keys, 0, f)
     reconstruction = -coder.log_prob(p['encdec'], image, u, g_0)
@@ -135,20 +146,21 @@ def make(config, spec):
     eps = noise_like(keys, 1, f)
     scale = {'none': 0.0, 'vlb': 1.0, 'variance': 1.0}[m.gamma_objective]
     if m.gamma_objective == 'variance' and train:
-      # the interior minimises E[L^2], of gradient 2 L dL, which divided by 2 E[L] is dL's size
+      # the interior minimises E[L^2] / 2, of gradient L dL, L in bits/dim: one more forward pass
       value = jax.lax.stop_gradient(diffusion(p, f, t, eps, label, **net_inputs))
-      scale = value / jnp.mean(value)
+      scale = value * to_bits
     return reconstruction, prior, diffusion(p, f, t, eps, label, scale, **net_inputs)
 
-  def fidelity(p, keys, image, label):
-    """|f - x_hat|^2 f32[B] after a shortcut chain that starts at z_1 made of f."""
+  def fidelity(p, keys, image, label, **net_inputs):
+    """|f - x_hat|^2 f32[B] at the end of a shortcut chain that starts at z_1 made of f."""
     f = coder.encode(p['encdec'], image)
     eps = noise_like(keys, 0, f)
-    times = shortcut.draw_times(keys, m.fidelity_few, s.steps) / s.steps
+    times = shortcut.draw_times(keys, m.fidelity_few, m.fidelity_steps) / m.fidelity_steps
     gammas = gamma.value(p['gamma'], times)
-    denoise = lambda z, g: gaussian.x_from_eps(z, g, eps_hat(p, z, g, label))
-    z, _ = shortcut.chain(denoise, gammas, gaussian.diffuse(f, gammas[0], eps), eps, keys, s.noise)
-    return per_image((z / gaussian.alpha(gammas[-1][0]) - f) ** 2)
+    denoise = lambda z, g: gaussian.x_from_eps(z, g, eps_hat(p, z, g, label, **net_inputs))
+    z_1 = gaussian.diffuse(f, gammas[0], eps)
+    _, x_hat = shortcut.chain(denoise, gammas, z_1, eps, keys, s.noise, frames=1, guesses=True)
+    return per_image((x_hat[0] - f) ** 2)
 
   def loss(params, key, batch, step, train):
     del step
@@ -172,7 +184,7 @@ def make(config, spec):
     total = sum(bits)
     metrics['bits_per_dim'] = total
     if m.fidelity:
-      metrics['fidelity'] = jnp.mean(fidelity(params['net'], walk, image, label))
+      metrics['fidelity'] = jnp.mean(fidelity(params['net'], walk, image, label, **net_inputs))
       total += m.fidelity * metrics['fidelity']
     return total, metrics
 
@@ -214,4 +226,5 @@ def make(config, spec):
     names = ('reconstruction', 'prior', 'diffusion')
     return {n: v * to_bits / BITS_PARTS for n, v in zip(names, found, strict=True)}
 
-  return Model(init, {'net': loss}, sample, Bits(BITS_PARTS, bits))
+  nfe = guidance.calls(s.guidance) * (s.few if s.sampler == 'shortcut' else s.steps)
+  return Model(init, {'net': loss}, sample, Bits(BITS_PARTS, bits), nfe)

@@ -117,14 +117,15 @@ def _points(shape):
 def _mlp(c, shape, out_channels, num_classes):
   _points(shape)
   _positive('widths', *c.widths)
-  return MLP(out_channels, tuple(c.widths), num_classes, _label(c))
+  return MLP(out_channels, tuple(c.widths), num_classes, _label(c), DTYPES[c.dtype])
 
 
 def _latent(c, shape, out_channels, num_classes):
   _points(shape)
   _positive('layers', c.layers)
-  _positive('width', c.width // 2)
-  return LatentNet(out_channels, c.width, c.layers, num_classes, _label(c))
+  if c.width < 4 or c.width % 2:
+    raise UserError(f'config.net.width={c.width} must be even and at least 4')
+  return LatentNet(out_channels, c.width, c.layers, num_classes, _label(c), DTYPES[c.dtype])
 
 
 NETS = {

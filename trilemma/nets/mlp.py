@@ -17,6 +17,7 @@ class MLP(nn.Module):
   widths: tuple[int, ...] = (512, 512)
   num_classes: int = 0
   label: str = 'table'
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, z, t, label, train):
@@ -24,11 +25,11 @@ class MLP(nn.Module):
     x = jnp.concatenate([z, 2 * t[:, None, None, None] - 1], -1)
     x = jnp.concatenate([x, fourier(x, range(8))], -1)
     for n, width in enumerate(self.widths):
-      x = nn.Dense(width)(x)
+      x = nn.Dense(width, dtype=self.dtype)(x)
       if self.num_classes and n == 0:
         x += LABELS[self.label](self.num_classes, width, name='label')(label)[:, None, None]
       x = nn.swish(x)
-    return nn.Dense(self.out_channels)(x)
+    return nn.Dense(self.out_channels)(x.astype(jnp.float32))
 
 
 class ResMLP(nn.Module):
@@ -37,16 +38,20 @@ class ResMLP(nn.Module):
   out_channels: int
   width: int = 256
   layers: int = 2
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x, embedding=None):
-    x = nn.Dense(self.width)(x)
+    x = nn.Dense(self.width, dtype=self.dtype)(x)
     for _ in range(self.layers):
-      h = nn.Dense(self.width)(nn.swish(nn.LayerNorm()(x)))
+      h = nn.Dense(self.width, dtype=self.dtype)(nn.swish(nn.LayerNorm()(x)))
       if embedding is not None:
-        h += nn.Dense(self.width)(embedding)[:, None, None]
-      x += nn.Dense(self.width, kernel_init=ZERO_INIT)(nn.swish(nn.LayerNorm()(h)))
-    return nn.Dense(self.out_channels)(nn.swish(nn.LayerNorm()(x)))
+        h += nn.Dense(self.width, dtype=self.dtype)(embedding)[:, None, None]
+      x += nn.Dense(self.width, kernel_init=ZERO_INIT, dtype=self.dtype)(
+        nn.swish(nn.LayerNorm()(h))
+      )
+    x = nn.swish(nn.LayerNorm()(x)).astype(jnp.float32)
+    return nn.Dense(self.out_channels)(x)
 
 
 class LatentNet(nn.Module):
@@ -57,6 +62,7 @@ class LatentNet(nn.Module):
   layers: int = 4
   num_classes: int = 0
   label: str = 'table'
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, z, t, label, train):
@@ -64,4 +70,6 @@ class LatentNet(nn.Module):
     embedding = nn.Dense(self.width)(sinusoid(t, self.width))
     if self.num_classes:
       embedding += LABELS[self.label](self.num_classes, self.width, name='label')(label)
-    return z + ResMLP(self.out_channels, self.width, self.layers)(z, nn.swish(embedding))
+    return z + ResMLP(self.out_channels, self.width, self.layers, self.dtype)(
+      z, nn.swish(embedding)
+    )
