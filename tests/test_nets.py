@@ -14,6 +14,7 @@ from configs import (
   cifar10_iddpm,
   digits_classifier,
   digits_ddpm,
+  mnist_ddpm,
 )
 from trilemma.exits import UserError
 from trilemma.nets import CLASSIFIERS, make_net
@@ -92,6 +93,11 @@ def test_improved_ddpms_parameter_counts():
 def test_the_cats_reports_nets_have_the_counts_that_the_readme_gives(words, ours):
   net = cifar10_cats_ddpm.get_config(words).net
   assert count(make_net(net, (32, 32, 3), 3, 0), (32, 32, 3)) == ours
+
+
+def test_the_dtu_reports_net_has_the_count_that_the_readme_gives():
+  net = mnist_ddpm.get_config('report,no_attention').net
+  assert count(make_net(net, (28, 28, 1), 1, 0), (28, 28, 1)) == 14_140_545
 
 
 def test_no_label_is_the_zero_vector_of_the_one_hot_form():
