@@ -16,7 +16,7 @@ from trilemma import cli
 WORKDIRS = flags.DEFINE_list('workdirs', [], 'Directories of runs.')
 OUT = flags.DEFINE_string('out', '', 'Directory to write to.')
 N = flags.DEFINE_integer('n', 100, 'Images drawn per run.', lower_bound=1)
-STEPS = flags.DEFINE_integer('steps', 100, 'Sampler steps of every run.', lower_bound=2)
+STEPS = flags.DEFINE_integer('steps', 0, 'Sampler steps; default 100, or all of a shorter DDPM.', 0)
 SEED = flags.DEFINE_integer('seed', 0, 'Image i depends on (seed, i) only.', 0, 2**31 - 1)
 STRIP = 10  # states of the strips
 
@@ -28,14 +28,16 @@ def main(stop):
   from trilemma.run import changed, open_checkpoint
   from trilemma.writers import write_json
 
-  steps, curves, strips, rows = STEPS.value, {}, [], []
-  for workdir in WORKDIRS.value:
-    run = open_checkpoint(workdir)
+  runs = {workdir: open_checkpoint(workdir) for workdir in WORKDIRS.value}
+  for workdir, run in runs.items():
     if run.model.sample is None:
       raise UserError(f'{workdir} is a {run.config.family}, which draws no images')
+  curves, strips, rows = {}, [], []
+  for workdir, run in runs.items():
+    steps = STEPS.value or min(100, run.config.model.steps or 100)
     labels = cycle_labels(N.value, run.spec)
 
-    def drawn(frames, run=run, labels=labels):
+    def drawn(frames, run=run, labels=labels, steps=steps):
       """Final images on the scale 0..1 and all frames, u8[steps,n,...]."""
       one = changed(run, {'steps': steps, 'frames': frames})
       draw = make_draw(one.model, run.spec, min(N.value, 100))
@@ -47,7 +49,7 @@ def main(stop):
       raise UserError(f'{workdir} draws in {len(guesses)} steps: use --steps={len(guesses)}')
     _, states = drawn('state')
     distance = np.abs(guesses / 255 - image).mean((1, 2, 3, 4))
-    curves[workdir] = distance
+    curves[workdir] = np.arange(1, steps + 1) / steps, distance
     # the last time that it is farther than a tenth of the first distance
     early = int(np.flatnonzero(distance > 0.1 * distance[0]).max()) + 2
     rows.append({
@@ -55,16 +57,16 @@ def main(stop):
       'n': N.value, 'steps': steps, 'seed': SEED.value, 'distance': distance.tolist(),
       'within_a_tenth_from': early / steps,
     })  # fmt: skip
-    said = f'from {early / steps:.0%} of the steps on' if early <= steps else 'never'
-    print(f'{workdir}: the guess is within a tenth of its first distance {said}')
+    said = 'comes within' if early <= steps else 'never comes within'
+    print(f'{workdir}: the guess {said} a tenth of its first distance'
+          + (f' at {early / steps:.0%} of the steps' if early <= steps else ''))  # fmt: skip
     at = np.linspace(0, steps - 1, STRIP).round().astype(int)
     first = np.concatenate([states[at, 0], guesses[at, 0]])
     strips.append(plots.tile(first, STRIP, 256, side=640))
   out = Path(OUT.value)
   out.mkdir(parents=True, exist_ok=True)
-  fraction = np.arange(1, steps + 1) / steps
   label = 'mean |guess - final image|'
-  plots.save_curves(out / 'convergence.png', fraction, curves, 'fraction of the steps', label)
+  plots.save_curves(out / 'convergence.png', curves, 'fraction of the steps', label)
   plots.save_blocks(out / 'states.png', strips, WORKDIRS.value)
   write_json(out / 'convergence.json', rows)
   print(f'pictures and numbers in {out}/convergence.png, states.png and convergence.json')

@@ -3,12 +3,14 @@
 python scripts/evaluate.py --workdir=runs/mnist --metrics=bits --n=64
 python scripts/evaluate.py --workdir=runs/mnist --metrics=fd --extractor=runs/mnist_classifier \
   --sampler=ancestral,ddim,dpmpp_2m --steps=5,10,20,50 --n=1000
-Each result is a row in eval/, made once; several samplers or step counts also give eval/steps.png.
+Each result is a row in WORKDIR/eval/, made once; several samplers or step counts also give
+eval/steps.png. A shortcut chain takes --few of the run's own steps, the others --steps.
 The last line printed is the last row, as JSON.
 """
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 from absl import flags
@@ -20,7 +22,7 @@ DATA_DIR = flags.DEFINE_string('data_dir', '', 'TFDS directory; default TFDS_DAT
 METRICS = flags.DEFINE_list('metrics', ['bits'], 'Of bits, fd (images), swd (points).')
 STEP = flags.DEFINE_integer('step', -1, 'Checkpoint; default the newest that is whole.')
 WEIGHTS = flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running mean or last parameters.')
-N = flags.DEFINE_integer('n', 1000, 'Images drawn, or test images for bits.', lower_bound=2)
+N = flags.DEFINE_integer('n', 0, 'Images; default 1000, or as many as there are real ones.', 0)
 BATCH = flags.DEFINE_integer('batch', 100, 'Images at once.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'Example i depends on (seed, i) only.', 0, 2**31 - 1)
 EXTRACTOR = flags.DEFINE_string('extractor', '', 'For fd: workdir of a classifier of clean images.')
@@ -46,29 +48,42 @@ def main(stop):
   run = open_checkpoint(WORKDIR.value, STEP.value)
   params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
   out = Path(WORKDIR.value) / 'eval'
-  batch = min(BATCH.value, N.value)
-  asked = {'n': N.value, 'batch': batch, 'seed': SEED.value}
+
+  def asked(most):
+    n = N.value or min(1000, most)
+    if n < 2:
+      raise UserError(f'--n={n}: at least 2 are needed')
+    return {'n': n, 'batch': min(BATCH.value, n), 'seed': SEED.value}
+
   changes, row = SAMPLING(), {}
   if changes and METRICS.value == ['bits']:
     raise UserError(f'--{next(iter(changes))} is for samples: bits/dim takes none')
 
   if 'bits' in METRICS.value:
     if run.model.bits is None:
-      raise UserError(f'{run.config.family} has no likelihood')
+      raise UserError(f'{WORKDIR.value} is a {run.config.family}, which has no likelihood')
     test = data.load(run.config.data, SPLIT.value, DATA_DIR.value)
     if N.value > len(test.image):
       raise UserError(f'--n={N.value}: {test.spec.name} {test.split} has {len(test.image)} images')
+    given = asked(len(test.image))
 
     def bound():
-      found = evaluate.bits_per_dim(run.model, params, test, N.value, batch, SEED.value, stop=stop)
-      return {f'bits/{name}': evaluate.mean_and_error(value) for name, value in found.items()}
+      found = evaluate.bits_per_dim(
+        run.model, params, test, given['n'], given['batch'], given['seed'], stop=stop
+      )
+      nats = found['total'] * math.prod(run.spec.shape) * math.log(2)
+      return {
+        **{f'bits/{name}': evaluate.mean_and_error(value) for name, value in found.items()},
+        'nats_per_image': evaluate.mean_and_error(nats),
+      }
 
-    settings = {**evaluate.facts(run, WEIGHTS.value), **asked, 'data': test.fingerprint()}
+    settings = {**evaluate.facts(run, WEIGHTS.value), **given, 'data': test.fingerprint()}
     row = evaluate.row(out, settings, bound)
     terms = {k.split('/')[1]: v for k, v in row.items() if k.startswith('bits/')}
     total = terms.pop('total')
-    print(f'bits/dim {total["mean"]:.4f} +- {total["standard_error"]:.4f} on {N.value} images: '
-          + ', '.join(f'{name} {term["mean"]:.4f}' for name, term in terms.items()))  # fmt: skip
+    print(f'bits/dim {total["mean"]:.4f} +- {total["standard_error"]:.4f} on {row["n"]} images: '
+          + ', '.join(f'{name} {term["mean"]:.4f}' for name, term in terms.items())
+          + f'; {row["nats_per_image"]["mean"]:.2f} nats per image')  # fmt: skip
 
   samples = [name for name in METRICS.value if name != 'bits']
   if samples and run.model.sample is None:
@@ -96,20 +111,22 @@ def main(stop):
         raise UserError('--metrics=fd needs --extractor=WORKDIR of a classifier of clean images')
       extractor, real = features.of_classifier(EXTRACTOR.value), load(REFERENCE.value)
       made_with = {'extractor': extractor.sha256}
-      name, floor, distance = evaluate.feature_distance(extractor, run.config, real, N.value)
+      given = asked(len(real.image) // 2)
+      name, floor, distance = evaluate.feature_distance(extractor, run.config, real, given['n'])
     else:
       if run.spec.shape[:2] != (1, 1):
         raise UserError(f'the metric swd is for points: {run.spec.name} has images')
       real, other = load(REFERENCE.value), load({'train': 'test', 'test': 'train'}[REFERENCE.value])
       made_with = {'metric': metric}
-      name, floor, distance = evaluate.point_distance(real, other, N.value)
+      given = asked(len(real.image))
+      name, floor, distance = evaluate.point_distance(real, other, given['n'])
     print(f'{name} between two real sets: {floor:.3f}')
     rows = []
     for one in runs.values():
 
-      def measure(one=one, name=name, floor=floor, distance=distance):
+      def measure(one=one, given=given, name=name, floor=floor, distance=distance):
         images, seconds, compiling = evaluate.draw_timed(
-          one, params, N.value, batch, SEED.value, stop
+          one, params, given['n'], given['batch'], given['seed'], stop
         )
         return {
           name: distance(images), f'{name}/floor': floor, 'nfe': one.model.nfe,
@@ -117,7 +134,7 @@ def main(stop):
         }  # fmt: skip
 
       row = evaluate.row(out, {
-        **evaluate.facts(one, WEIGHTS.value), **asked, 'reference': real.fingerprint(), **made_with,
+        **evaluate.facts(one, WEIGHTS.value), **given, 'reference': real.fingerprint(), **made_with,
       }, measure)  # fmt: skip
       rows.append(row)
       print(f'{plots.sampler_of(row):>10} {row["nfe"]:5d} net calls  {name} {row[name]:8.3f}  '

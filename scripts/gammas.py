@@ -32,8 +32,9 @@ def main(stop):
     objective = f', {m.gamma_objective}' if m.gamma == 'learned_net' else ''
     name = f'{m.gamma}{objective} ({workdir})'
     gamma = GAMMAS[m.gamma](m.gamma_min, m.gamma_max)
-    curves[name] = np.asarray(gamma.value(run.state.ema['net']['gamma'], t))
-    step, ends = int(run.state.step), [float(curves[name][end]) for end in (0, -1)]
+    curve = np.asarray(gamma.value(run.state.ema['net']['gamma'], t))
+    curves[name] = t, curve
+    step, ends = int(run.state.step), [float(curve[end]) for end in (0, -1)]
     rows = [json.loads(p.read_text()) for p in Path(workdir).glob(f'eval/{step}-*.json')]
     rows = [row for row in rows if 'bits/total' in row and row['weights'] == 'ema']
     if not rows:
@@ -52,12 +53,13 @@ def main(stop):
           'bits': bits,
         }
       )
-      print(f'{name}: gamma {ends[0]:.2f} to {ends[1]:.2f}, n = {row["n"]}, '
+      on = f'{row["n"]} {row["data"]["split"]} images'
+      print(f'{name}: gamma {ends[0]:.2f} to {ends[1]:.2f}, {on}, '
             + ', '.join(f'{k} {v["mean"]:.4f} +- {v["standard_error"]:.4f}'
                         for k, v in bits.items()))  # fmt: skip
   out = Path(OUT.value)
   out.mkdir(parents=True, exist_ok=True)
-  plots.save_curves(out / 'gammas.png', t, curves, 't', 'gamma = -log SNR')
+  plots.save_curves(out / 'gammas.png', curves, 't', 'gamma = -log SNR')
   write_json(out / 'gammas.json', table)
   print(f'picture and table in {out}/gammas.png and gammas.json')
 

@@ -16,7 +16,9 @@ from trilemma import cli
 WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
 OUT = flags.DEFINE_string('out', '', 'Directory to write to; default the workdir.')
 STEP = flags.DEFINE_integer('step', -1, 'Checkpoint; default the newest that is whole.')
-N = flags.DEFINE_integer('n', 0, 'Number of images; default 100, in a sweep 4 a row.', 0)
+N = flags.DEFINE_integer(
+  'n', 0, 'Images; default 100, in a sweep 4 a row and rounded up to whole rows.', 0
+)
 BATCH = flags.DEFINE_integer('batch', 100, 'Images drawn at once.', lower_bound=1)
 LABEL = flags.DEFINE_string('label', '', "Class name or number, or 'none'; default all in turn.")
 SEED = flags.DEFINE_integer('seed', 0, 'Image i depends on (seed, i) only.', 0, 2**31 - 1)
@@ -43,6 +45,10 @@ def main(stop):
   runs = runs or [changed(run, changes)]
   spec, model, sample = run.spec, run.config.model, runs[0].config.sample
   labelled = model.conditional or bool(sample.get('classifier'))
+  if LABEL.value == 'none' and (sample.get('classifier') or any(s > 1 for s in scales)):
+    raise UserError(
+      '--label=none has no class to guide towards: leave out --guidance and --classifier'
+    )
   sweep = len(scales) > 1
   rows = len(spec.classes) if labelled and not LABEL.value else 4
   n = N.value or (4 * rows if sweep else 100)

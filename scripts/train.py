@@ -29,7 +29,7 @@ def main(stop):
   if DRY_RUN.value:
     setup, devices = set_up(config, data_dir), jax.devices()
     parallel.make(config.parallel, None, devices, config.train.batch_size)
-    if (Path(WORKDIR.value) / 'config.json').exists():
+    if Path(WORKDIR.value).is_dir():
       compare(Path(WORKDIR.value), config, setup.data, ALLOW.value)
     print(describe(config, setup, WORKDIR.value, devices))
     return

@@ -21,14 +21,18 @@ def check(model, sample, spec):
   if not 0 <= model.label_drop <= 1:
     raise UserError(f'config.model.label_drop={model.label_drop} is no probability')
   if model.label_drop and not model.conditional:
-    raise UserError('config.model.label_drop needs --config.model.conditional=True')
+    raise UserError(
+      'config.model.label_drop needs --config.model.conditional=True: else use '
+      '--config.model.label_drop=0'
+    )
   scale = sample.guidance
   if not (math.isfinite(scale) and scale >= 0):
     raise UserError(f'config.sample.guidance={scale} must be at least 0')
   if scale != 1 and not model.conditional:
     raise UserError(
       f'config.sample.guidance={scale:g} needs a model that was trained on classes, '
-      '--config.model.conditional=True'
+      '--config.model.conditional=True, and with some labels left out, '
+      '--config.model.label_drop=0.1'
     )
   if scale != 1 and not model.label_drop:
     raise UserError(

@@ -128,13 +128,13 @@ def save_steps(path, rows, name):
   _save_figure(path, figure)
 
 
-def save_curves(path, x, curves, xlabel, ylabel):
-  """Curves f[len(x)] by name over x."""
+def save_curves(path, curves, xlabel, ylabel):
+  """Curves (x f[N], y f[N]) by name."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(6, 4), dpi=110)
   axis = figure.subplots()
-  for name, y in curves.items():
+  for name, (x, y) in curves.items():
     axis.plot(x, y, label=name)
   axis.set(xlabel=xlabel, ylabel=ylabel)
   axis.grid(alpha=0.3)

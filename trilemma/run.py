@@ -66,14 +66,14 @@ def open_checkpoint(workdir, step=-1, sample=None):
     abstract, None if step < 0 else step
   )
   if not found:
-    raise UserError(f'{workdir} has no checkpoint yet: train longer or sooner save_every')
+    raise UserError(f'{workdir} has no checkpoint yet: run scripts/train.py on it again')
   return Run(config, spec, model, *found)
 
 
 def _change(config, sample):
   for key, value in sample.items():
     if key not in config.sample:
-      raise UserError(f'{key} is not a setting of the family {config.family}')
+      raise UserError(f'{key} is no setting of sampling from a {config.family}')
     config.sample[key] = value
 
 

@@ -46,6 +46,11 @@ def compare(workdir, config, data, allowed=()):
       )
     return []
   saved = read(workdir)
+  if saved['config']['family'] != config.family:
+    raise UserError(
+      f'{workdir} is a run of the family {saved["config"]["family"]}, not {config.family}: choose '
+      'another --workdir'
+    )
   changed = differences(saved['config'], config)
   if saved['data'] != data.fingerprint():
     changed['data'] = saved['data'], data.fingerprint()
@@ -74,7 +79,7 @@ def read(workdir):
   except FileNotFoundError:
     raise UserError(f'{workdir} is no run: it has no config.json') from None
   except (OSError, json.JSONDecodeError, KeyError, TypeError) as e:
-    raise UserError(f'{workdir / "config.json"} is damaged: {e!r}') from e
+    raise UserError(f'{workdir / "config.json"} is damaged or of another program ({e})') from e
 
 
 def open_config(workdir):
