@@ -499,7 +499,7 @@ def test_the_fidelity_terms_gradient_goes_through_the_whole_chain(monkeypatch):
 def test_augmentation_reaches_all_eight_orientations_and_tells_the_net():
   image = jnp.arange(9, dtype=jnp.uint8).reshape(1, 3, 3, 1).repeat(4000, 0)
   keys = jax.random.split(jax.random.key(0), 4000)
-  turned, changed = vdm.model.reoriented(keys, image)
+  turned, changed = data_lib.reoriented(keys, image)
   kinds = np.unique(np.asarray(turned).reshape(4000, 9), axis=0)
   assert len(kinds) == 8
   same = (np.asarray(turned) == np.asarray(image)).all((1, 2, 3))

@@ -293,3 +293,18 @@ def view(spec, c, keys, image, train):
     draw = lambda k, p: jax.random.bernoulli(jax.random.fold_in(k, 1001), p)
     image = jax.vmap(draw)(keys, chance).astype(jnp.uint8)
   return image
+
+
+def reoriented(keys, image):
+  """(image, changed f32[B]): flipped with chance 1/2, turned by 90, 180 or 270 with chance 1/2."""
+
+  def draws(key):
+    flip, turn, quarter = (jax.random.fold_in(key, n) for n in range(3))
+    quarters = jax.random.bernoulli(turn) * jax.random.randint(quarter, (), 1, 4)
+    return jax.random.bernoulli(flip), quarters
+
+  flip, quarters = jax.vmap(draws)(keys)
+  image = jnp.where(flip[:, None, None, None], image[:, :, ::-1], image)
+  turned = jnp.stack([jnp.rot90(image, k, (1, 2)) for k in range(4)])
+  image = turned[quarters, jnp.arange(len(image))]
+  return image, (flip | (quarters > 0)).astype(jnp.float32)

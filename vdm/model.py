@@ -10,76 +10,21 @@ import jax
 import jax.numpy as jnp
 
 from trilemma import gaussian, guidance
-from trilemma.data import view
-from trilemma.exits import UserError, choose
+from trilemma.data import reoriented, view
+from trilemma.exits import choose
 from trilemma.model import Bits, Model
 from trilemma.nets import make_net
-from trilemma.samplers import FRAMES, SAMPLERS, noise_like
+from trilemma.samplers import SAMPLERS, noise_like
 from vdm import encdec, shortcut
+from vdm.check import check
 from vdm.gamma import GAMMAS
 
-OBJECTIVES = ('none', 'vlb', 'variance')
 BITS_PARTS = 10  # times per example in a measured bound, spread evenly
 
 
 def per_image(x):
   """f32[B,...] summed to f32[B]."""
   return x.reshape(len(x), -1).sum(-1)
-
-
-def reoriented(keys, image):
-  """(image, changed f32[B]): flipped with chance 1/2, turned by 90, 180 or 270 with chance 1/2."""
-
-  def draws(key):
-    flip, turn, quarter = (jax.random.fold_in(key, n) for n in range(3))
-    quarters = jax.random.bernoulli(turn) * jax.random.randint(quarter, (), 1, 4)
-    return jax.random.bernoulli(flip), quarters
-
-  flip, quarters = jax.vmap(draws)(keys)
-  image = jnp.where(flip[:, None, None, None], image[:, :, ::-1], image)
-  turned = jnp.stack([jnp.rot90(image, k, (1, 2)) for k in range(4)])
-  image = turned[quarters, jnp.arange(len(image))]
-  return image, (flip | (quarters > 0)).astype(jnp.float32)
-
-
-def check(config, spec):
-  """Raises UserError for settings that contradict each other or the data."""
-  m, s = config.model, config.sample
-  guidance.check(m, s, spec)
-  choose('config.model.gamma_objective', m.gamma_objective, dict.fromkeys(OBJECTIVES))
-  if m.gamma_objective != 'none' and m.gamma != 'learned_net':
-    raise UserError(
-      f'config.model.gamma_objective={m.gamma_objective} trains the interior of gamma=learned_net: '
-      f'use none for {m.gamma}'
-    )
-  if not m.gamma_min < m.gamma_max:
-    raise UserError(f'config.model.gamma_min={m.gamma_min} must be below gamma_max={m.gamma_max}')
-  if m.steps < 0:
-    raise UserError(f'config.model.steps={m.steps}: use 0 for continuous time')
-  if s.steps < 1:
-    raise UserError(f'config.sample.steps={s.steps} must be at least 1')
-  choose('config.sample.sampler', s.sampler, {**SAMPLERS, 'shortcut': None})
-  choose('config.sample.frames', s.frames, dict.fromkeys(FRAMES))
-  choose('config.sample.noise', s.noise, dict.fromkeys(shortcut.NOISES))
-  if s.sampler == 'shortcut' and not 1 <= s.few <= s.steps:
-    raise UserError(f'config.sample.few={s.few}: choose 1..{s.steps} (config.sample.steps)')
-  if m.fidelity < 0:
-    raise UserError(f'config.model.fidelity={m.fidelity} must be at least 0')
-  if m.fidelity and not 1 <= m.fidelity_few <= m.fidelity_steps:
-    raise UserError(f'config.model.fidelity_few={m.fidelity_few}: choose 1..{m.fidelity_steps} '
-                    '(config.model.fidelity_steps)')  # fmt: skip
-  if m.latent < 0:
-    raise UserError(f'config.model.latent={m.latent}: use 0 for the pixels themselves')
-  if m.latent and (len(m.center) or len(m.spread)):
-    raise UserError('config.model.center and spread are for pixels, not for a latent vector')
-  if not 0 <= s.eta <= 1 or (s.eta and s.sampler != 'ddim'):
-    raise UserError(f'config.sample.eta={s.eta}: 0 to 1, for --config.sample.sampler=ddim')
-  if m.augment and (config.net.name != 'vdm_unet' or spec.shape[0] != spec.shape[1]):
-    raise UserError('config.model.augment needs square images and config.net = base.vdm_unet()')
-  if m.augment and not config.net.extra:
-    raise UserError('config.model.augment needs --config.net.extra=True')
-  if m.augment and config.data.flip:
-    raise UserError('config.model.augment flips already: use --config.data.flip=False')
 
 
 def make(config, spec):
