@@ -287,7 +287,7 @@ def shrink(config):
   """The same experiment with a tiny net, 32 diffusion steps and four training steps."""
   small = {
     'channels': 8,
-    'multipliers': (1, 2),
+    'multipliers': (1,),
     'blocks': 1,
     'attention': (),
     'heads': 1,

@@ -40,7 +40,7 @@ def call(script, *flags, code=0, **environment):
   ((TINY, '--config.train.stpes=3'), "did you mean 'steps'?"),
   ((TINY, '--config.train.steps=many'), 'many'),
   ((TINY, '--confg.train.steps=3'), 'confg'),
-  ((TINY, '--config.family=ddmp'), 'choose from classifier, ddpm'),
+  ((TINY, '--config.family=ddmp'), 'choose from bfn, classifier, ddpm, vdm'),
   ((TINY, '--config.data.name=mnist', '--data_dir=/nowhere'), 'scripts/download.py mnist'),
   ((TINY, '--config.train.batch_size=0'), 'at least 1'),
   ((TINY, 'stray'), 'unknown arguments: stray'),

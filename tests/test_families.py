@@ -115,7 +115,8 @@ def test_frames_end_with_the_images(run):
   draw = make_draw(opened.model, opened.spec, 3, jax.devices()[:1])
   images, frames = draw(opened.state.ema, 0, cycle_labels(5, opened.spec), frames=4)
   assert frames.shape == (4, 5, 8, 8, 1)
-  np.testing.assert_array_equal(frames[-1], to_pixels(images, 17))
+  # the images have 17 levels, the frames 256: half a level apart at most
+  np.testing.assert_allclose(frames[-1].astype(int), to_pixels(images, 17), atol=8)
 
 
 def test_opening_what_is_not_there_says_so(run, tmp_path):

@@ -1,6 +1,7 @@
 """Checkpoints: a state and a JSON of facts per step. The only file that imports orbax."""
 
 import itertools
+import shutil
 import sys
 from pathlib import Path
 
@@ -91,6 +92,8 @@ class Checkpoints:
       'the next period tries again',
       file=sys.stderr,
     )
+    for leftover in self.directory.glob('*.orbax-checkpoint-tmp'):  # in the way of another try
+      shutil.rmtree(leftover, ignore_errors=True)
     self._open()  # forget the step that never arrived
     return False
 
