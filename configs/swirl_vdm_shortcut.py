@@ -4,8 +4,8 @@ python scripts/train.py --config=configs/swirl_vdm_shortcut.py --workdir=runs/sw
 python scripts/sample.py --workdir=runs/swirl_shortcut --n=1024 --few=200
 `k10` and `k200` draw 10 or all of the 200 steps, in training and sampling; a step of training costs
 as many net calls, half a second on 2 cores for k10. The paper has pictures only.
-Not yet a recipe that works: from scratch the gradient through the chain explodes (norms of 1e18 after
-200 steps, with learning rates of 3e-3 and 3e-4) and the fidelity term grows.
+Not yet a recipe that works: from scratch the gradient through the chain explodes (norms of 1e18
+after 200 steps, with learning rates of 3e-3 and 3e-4) and the fidelity term grows.
 """
 
 from configs import base, swirl_vdm
