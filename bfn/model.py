@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from bfn import flow as flows
 from trilemma import guidance
+from trilemma import keys as keylib
 from trilemma.data import view
 from trilemma.exits import UserError, choose
 from trilemma.model import Bits, Model
@@ -58,7 +59,7 @@ def make(config, spec):
 
   def running(params, keys, level, label, t, dropout=None):
     """The loss of one time t f32[B] in nats, f32[B]: of continuous time, or of step i of n."""
-    flowing, sent = (jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(keys) for n in range(2))
+    flowing, sent, _ = keylib.split(keys, 3)
     i = jnp.floor(t * m.steps) + 1
     t = (i - 1) / m.steps if m.steps else t
     p = output(params, flow.sample(flowing, level, t), t, label, dropout)
@@ -69,20 +70,19 @@ def make(config, spec):
   def reconstruction(params, keys, level, label):
     """-log p(data | theta at t = 1) in nats, f32[B]."""
     end = jnp.ones(len(level))
-    theta = flow.sample(jax.vmap(lambda k: jax.random.fold_in(k, 2))(keys), level, end)
+    theta = flow.sample(keylib.split(keys, 3)[2], level, end)
     return -flow.log_prob(level, output(params, theta, end, label))
 
   def loss(params, key, batch, step, train):
     del step
     dropout, u, key = jax.random.split(key, 3)
-    dropout = jax.random.fold_in(dropout, batch['index'][0])  # under pmap each device its own
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
+    dropout = keylib.of_dropout(dropout, batch['index'])
+    keys = keylib.of_examples(key, batch['index'])
     level, label = view(spec, config.data, keys, batch['image'], train), batch['label']
-    noise, lose = (jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(keys) for n in range(2))
+    noise, lose = keylib.split(keys, 2)
     if train and m.label_drop:
       label = guidance.drop(lose, label, m.label_drop, classes)
-    # low-discrepancy times: one uniform draw, then even spacing over the global batch
-    t = (jax.random.uniform(u) + batch['index'] / config.train.batch_size) % 1
+    t = keylib.even_times(u, batch['index'], config.train.batch_size)
     nats = jnp.mean(running(params, noise, level, label, t, dropout if train else None))
     metrics = {'nats': nats}
     if not train:
@@ -99,8 +99,7 @@ def make(config, spec):
     def step(theta, picture, j):
       i = n - j + 1
       t, alpha = (i - 1) / n, flow.accuracy(i, n)
-      now = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-      choosing, sending = (jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(now) for n in range(2))
+      choosing, sending = keylib.split(keylib.folded(keys, i), 2)
       p = at(theta, t)
       y = flow.sender(sending, flow.draw(choosing, p), alpha)
       theta = flow.update(theta, y, t, alpha)
@@ -111,19 +110,15 @@ def make(config, spec):
       step, flow.prior(shape), n, frames, tick, memory=jnp.zeros(shape), show=lambda _, shown: shown
     )
     p = at(theta, 1.0)
-    last = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
+    last = keylib.folded(keys, 0)
     image = flow.mode(p) if s.final == 'mode' else flow.to_level(flow.draw(last, p))
     return (image, jnp.round(255 * jnp.clip(trace, 0, 1)).astype(jnp.uint8)) if frames else image
 
   def bits(params, key, batch, part):
     """The loss at one time per example of BITS_PARTS evenly spread ones, and its reconstruction."""
-    seen, keys = (
-      jax.vmap(jax.random.fold_in, (None, 0))(k, batch['index']) for k in jax.random.split(key)
-    )
+    seen, keys = (keylib.of_examples(k, batch['index']) for k in jax.random.split(key))
     level = view(spec, config.data, seen, batch['image'], False)
-    first = jax.vmap(lambda k: jax.random.uniform(jax.random.fold_in(k, BITS_PARTS)))(keys)
-    noise = jax.vmap(jax.random.fold_in, (0, None))(keys, part)
-    t = (first + part / BITS_PARTS) % 1
+    noise, t = keylib.folded(keys, part), keylib.spread_times(keys, part, BITS_PARTS)
     found = {
       'loss': running(params, noise, level, batch['label'], t),
       'reconstruction': reconstruction(params, noise, level, batch['label']),

@@ -219,8 +219,8 @@ def vdm():
     'conditional': False,  # on the data's classes
     'label_drop': 0.0,  # probability of training an example without its label
     'augment': False,  # flips and quarter turns, of which the net is told
-    'fidelity': 0.0,  # weight of |f - x_hat|^2 after a chain of fidelity_few of fidelity_steps
-    'fidelity_few': 10,
+    'fidelity_every': 0,  # so many steps, one is on |f - x_hat|^2 after a shortcut; 0: never
+    'fidelity_few': 10,  # of fidelity_steps, which that shortcut takes
     'fidelity_steps': 200,
   }
   config.sample.update(

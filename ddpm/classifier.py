@@ -11,6 +11,7 @@ import optax
 
 from ddpm.schedule import gamma_table
 from trilemma import gaussian
+from trilemma import keys as keylib
 from trilemma.data import view
 from trilemma.exits import UserError
 from trilemma.model import Model
@@ -33,12 +34,12 @@ def make(config, spec):
   def loss(params, key, batch, step, train):
     del step
     dropout, key = jax.random.split(key)
-    dropout = jax.random.fold_in(dropout, batch['index'][0])  # under pmap each device its own
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
+    dropout = keylib.of_dropout(dropout, batch['index'])
+    keys = keylib.of_examples(key, batch['index'])
     z = gaussian.to_model_scale(view(spec, config.data, keys, batch['image'], train), spec.levels)
     t = jnp.zeros(len(z))
     if m.noisy:
-      time, noise = (jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(keys) for n in range(2))
+      time, noise = keylib.split(keys, 2)
       i = jax.vmap(lambda k: jax.random.randint(k, (), 1, m.steps + 1))(time)
       z, t = gaussian.diffuse(z, jnp.asarray(gammas)[i], noise_like(noise, 0, z)), (i - 1) / m.steps
     rngs = {'dropout': dropout} if train else None

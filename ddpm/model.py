@@ -13,6 +13,7 @@ import numpy as np
 from ddpm import times
 from ddpm.schedule import SPACINGS, gamma_table, reverse_log_variance, spaced
 from trilemma import gaussian, guidance
+from trilemma import keys as keylib
 from trilemma.data import view
 from trilemma.exits import UserError, choose
 from trilemma.model import Bits, Model
@@ -156,11 +157,11 @@ def make(config, spec, guide=None):
   def loss(params, key, batch, step, train):
     del step
     dropout, key = jax.random.split(key)
-    dropout = jax.random.fold_in(dropout, batch['index'][0])  # under pmap each device its own
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
+    dropout = keylib.of_dropout(dropout, batch['index'])
+    keys = keylib.of_examples(key, batch['index'])
     image = view(spec, config.data, keys, batch['image'], train)
     x = gaussian.to_model_scale(image, spec.levels)
-    time, noise, drop = (jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(keys) for n in range(3))
+    time, noise, drop = keylib.split(keys, 3)
     if m.times == 'importance' and train:
       p = times.probabilities(params['times'])
       i = 1 + jax.vmap(lambda k: jax.random.categorical(k, jnp.log(p)))(time)
@@ -225,9 +226,7 @@ def make(config, spec, guide=None):
 
   def bits(params, key, batch, part):
     """The terms of positions part + 1, part + 1 + parts, ...; part 0 has the two others."""
-    seen, keys = (
-      jax.vmap(jax.random.fold_in, (None, 0))(k, batch['index']) for k in jax.random.split(key)
-    )
+    seen, keys = (keylib.of_examples(k, batch['index']) for k in jax.random.split(key))
     x = gaussian.to_model_scale(view(spec, config.data, seen, batch['image'], False), spec.levels)
 
     def term(total, i):

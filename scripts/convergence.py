@@ -22,7 +22,7 @@ STRIP = 10  # states of the strips
 
 
 def main(stop):
-  from trilemma import plots
+  from trilemma import metrics, plots
   from trilemma.draw import cycle_labels, make_draw
   from trilemma.exits import UserError
   from trilemma.run import changed, open_checkpoint
@@ -50,16 +50,14 @@ def main(stop):
     _, states = drawn('state')
     distance = np.abs(guesses / 255 - image).mean((1, 2, 3, 4))
     curves[workdir] = np.arange(1, steps + 1) / steps, distance
-    # the last time that it is farther than a tenth of the first distance
-    early = int(np.flatnonzero(distance > 0.1 * distance[0]).max()) + 2
+    settled = metrics.settles(distance)
     rows.append({
       'workdir': workdir, 'family': run.config.family, 'checkpoint': int(run.state.step),
       'n': N.value, 'steps': steps, 'seed': SEED.value, 'distance': distance.tolist(),
-      'within_a_tenth_from': early / steps,
+      'within_a_tenth_from': settled,
     })  # fmt: skip
-    said = 'comes within' if early <= steps else 'never comes within'
-    print(f'{workdir}: the guess {said} a tenth of its first distance'
-          + (f' at {early / steps:.0%} of the steps' if early <= steps else ''))  # fmt: skip
+    when = f'at {settled:.0%} of the steps' if settled else 'never'
+    print(f'{workdir}: the guess comes within a tenth of its first distance {when}')
     at = np.linspace(0, steps - 1, STRIP).round().astype(int)
     first = np.concatenate([states[at, 0], guesses[at, 0]])
     strips.append(plots.tile(first, STRIP, 256, side=640))

@@ -94,6 +94,13 @@ def test_binarisation_is_dynamic_and_unbiased(train):
   assert not np.array_equal(drawn, view(c, image, train, seed=1))
 
 
+def test_bins_are_equal_parts_of_the_levels():
+  c = section(name='mnist', bins=16)
+  assert data.known_spec(c).levels == 16
+  image = np.array([0, 15, 16, 127, 128, 255], np.uint8).reshape(1, 1, 6, 1)
+  np.testing.assert_array_equal(view(c, image, False).ravel(), [0, 0, 1, 7, 8, 15])
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
   monkeypatch.setenv('TRILEMMA_CACHE', str(tmp_path / 'cache'))

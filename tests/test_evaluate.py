@@ -73,6 +73,19 @@ def test_an_extractor_of_other_images_is_refused(run, classifier):
     evaluate.feature_distance(extractor, config, digits, 200)
 
 
+def test_real_images_are_compared_as_the_model_sees_them():
+  seen = []
+  extractor = features.Extractor(
+    'mean', '', (8, 8, 1), 2, lambda image: (seen.append(image) or image.mean((1, 2)), None)
+  )
+  config = digits_classifier.get_config()
+  config.data.binarise = True
+  train_split = data_lib.load(config.data, 'train')
+  _, floor, distance = evaluate.feature_distance(extractor, config, train_split, 200)
+  assert all(image.max() == 1 and 0 < image.mean() < 1 for image in seen) and len(seen) == 2
+  assert distance(seen[0]) == pytest.approx(0, abs=1e-9) and floor > 0
+
+
 def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
   flags = (
     f'--workdir={run}', '--metrics=bits,fd', '--n=20', f'--extractor={classifier}',
@@ -85,7 +98,12 @@ def test_evaluate_makes_rows_once_and_a_figure(run, classifier):
   sample = last['config']['sample']
   assert sample['sampler'] == 'dpmpp_2m' and sample['steps'] == 4
   assert (run / 'eval' / 'steps.png').exists()
-  assert len(list((run / 'eval').glob('*.json'))) == 5
+  rows = [json.loads(path.read_text()) for path in (run / 'eval').glob('*.json')]
+  assert len(rows) == 5
+  (bits,) = (row for row in rows if 'bits/total' in row)
+  for name in ('mean', 'standard_error'):
+    expected = bits['bits/total'][name] * 64 * np.log(2)
+    assert bits['nats_per_image'][name] == pytest.approx(expected)
   again = call('evaluate', *flags)
   assert json.loads(again.stdout.splitlines()[-1]) == last
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from trilemma.exits import UserError
-from trilemma.metrics import frechet_distance, moments, sliced_wasserstein
+from trilemma.metrics import frechet_distance, moments, settles, sliced_wasserstein
 
 
 def random_covariance(random, d):
@@ -45,6 +45,13 @@ def test_the_small_sample_bias_is_what_theory_says():
 def test_too_few_images_are_refused():
   with pytest.raises(UserError, match='64 dimensions needs more than 64 images'):
     moments(np.zeros((64, 64)))
+
+
+def test_when_a_curve_settles():
+  assert settles([10.0, 5.0, 0.9, 2.0, 1.0, 0.0]) == 5 / 6
+  assert settles([10.0, 1.0]) == 1.0
+  assert settles([10.0, 1.1]) is None
+  assert settles([0.0, 0.0]) == 1 / 2
 
 
 def test_sliced_wasserstein():

@@ -1,70 +1,23 @@
-"""VDM's three terms against closed forms, its schedules, and its samplers with oracles."""
+"""VDM's bound against closed forms, what trains its schedule, and its samplers with oracles."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import batch_of, refuses
 from conftest import tiny as tiny_ddpm
 from test_bfn import tiny as bfn_tiny
+from vdm_oracles import HI, LO, swirl, swirl_oracle, tiny, unit_gaussian, with_oracle
 
-import vdm.model
 from configs import base
 from trilemma import data as data_lib
 from trilemma import families, gaussian, parallel
 from trilemma.data import Spec, known_spec
 from trilemma.exits import UserError
 from trilemma.nets import make_net
-from trilemma.samplers import noise_like
 from trilemma.step import init_state, make_tx, train_step
-from vdm import encdec, shortcut
+from vdm import encdec
 from vdm.gamma import GAMMAS
-
-LO, HI = -13.3, 5.0
-
-
-def tiny(**model):
-  """A VDM on digits with a net that compiles in a second."""
-  config = base.vdm()
-  config.data.name = 'digits'
-  config.net = base.cnn()
-  config.net.update({'widths': (4,), 'kernel': 3})
-  config.model.update({'gamma_min': -8.8, **model})
-  config.optim.net.warmup = 0
-  config.train.update({'steps': 4, 'batch_size': 8, 'log_every': 2, 'save_every': 2})
-  config.sample.update({'n': 8, 'steps': 8, 'few': 4})
-  return config
-
-
-class Oracle:
-  """Stands in for the net: eps_hat(z, g), told gamma from the time that the model passes."""
-
-  def __init__(self, eps_hat, lo, hi):
-    self.eps_hat, self.lo, self.hi = eps_hat, lo, hi
-
-  def init(self, *args):
-    return {'params': {}}
-
-  def apply(self, variables, z, t, label, train, rngs=None):
-    return self.eps_hat(z, self.lo + (self.hi - self.lo) * t)
-
-
-def with_oracle(monkeypatch, config, eps_hat, spec=None):
-  m = config.model
-  oracle = Oracle(eps_hat, m.gamma_min, m.gamma_max)
-  monkeypatch.setattr(vdm.model, 'make_net', lambda *a, **k: oracle)
-  return vdm.model.make(config, spec or known_spec(config.data))
-
-
-def batch_of(image):
-  n = len(image)
-  return {'image': image, 'label': jnp.zeros(n, jnp.int32), 'index': jnp.arange(n)}
-
-
-def unit_gaussian(n, d=4):
-  """An EncDec whose f is N(0, I) whatever the image: data of a known continuous entropy."""
-  f = jax.random.normal(jax.random.key(77), (n, 1, 1, d))
-  zero = lambda params, image, u, g_0: jnp.zeros(len(image))
-  return encdec.EncDec((1, 1, d), lambda k: {}, lambda p, image: f, None, zero)
 
 
 @pytest.mark.parametrize(('steps', 'nats'), [
@@ -123,20 +76,6 @@ def test_bound_is_the_entropy_with_the_exact_oracle(monkeypatch, s):
   assert nats == pytest.approx(entropy + float(to_prior), abs=0.02)
 
 
-def test_reconstruction_term():
-  """At gamma_0 = -13.3: 0.0104532 bits for an interior level, 0.0052266 at the ends."""
-  spec = Spec('grey', (1, 1, 1), 256, 256, ())
-  coder = encdec.pixels(spec)
-  g_0 = jnp.float32(LO)
-  eps = np.linspace(-8, 8, 20_001)  # the expectation as an integral
-  weight = jax.scipy.stats.norm.pdf(eps) * (eps[1] - eps[0])
-  for level, bits in ((100, 0.0104532), (255, 0.0052266)):
-    image = jnp.full((len(eps), 1, 1, 1), level, jnp.uint8)
-    u = coder.encode({}, image) + jnp.exp(g_0 / 2) * eps.reshape(-1, 1, 1, 1)
-    found = -jax.jit(coder.log_prob)({}, image, u, g_0)
-    assert float((weight * found).sum()) / np.log(2) == pytest.approx(bits, rel=2e-3)
-
-
 def test_prior_term(monkeypatch):
   config = tiny(gamma='fixed_linear', gamma_min=LO, gamma_max=HI)
   spec = Spec('grey', (1, 1, 1), 256, 256, ())
@@ -146,74 +85,6 @@ def test_prior_term(monkeypatch):
   parts = [model.bits.terms(params, jax.random.key(1), batch, k) for k in range(10)]
   found = sum(float(part['prior'][0]) for part in parts) * np.log(2)
   assert found == pytest.approx(3.33158e-3, rel=1e-4)
-
-
-@pytest.mark.parametrize('levels', [2, 17, 256])
-@pytest.mark.parametrize('kind', ['pixels', 'latent'])
-def test_levels_of_a_pixel_are_a_distribution_whose_likeliest_is_decoded(levels, kind):
-  spec, g_0, n = Spec('x', (1, 1, 1), levels, levels, ()), jnp.float32(-3.0), 5
-  coder = encdec.pixels(spec) if kind == 'pixels' else encdec.latent(spec, 3, 8, 1)
-  params = coder.init(jax.random.key(0))
-  u = jax.random.uniform(jax.random.key(1), (n, *coder.shape), minval=-1.1, maxval=1.1)
-  image = jnp.repeat(jnp.arange(levels, dtype=jnp.uint8), n).reshape(-1, 1, 1, 1)
-  every = jnp.tile(u, (levels, 1, 1, 1))
-  log_p = jax.jit(coder.log_prob)(params, image, every, g_0).reshape(levels, n)
-  np.testing.assert_allclose(jax.nn.logsumexp(log_p, 0), 0, atol=1e-4)
-  decoded = coder.decode(params, u)
-  assert decoded.dtype == jnp.uint8
-  if kind == 'pixels' or levels == 2:  # a wide normal's end bins may outdo its mean's
-    np.testing.assert_array_equal(decoded.ravel(), log_p.argmax(0))
-
-
-def test_pixels_are_independent_and_channels_have_their_own_scale():
-  """Three channels with their own center and spread: log p adds up over single ones."""
-  spec = Spec('x', (2, 1, 3), 256, 256, ())
-  center, spread = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
-  coder, g_0 = encdec.pixels(spec, center, spread), jnp.float32(-6.0)
-  image = jax.random.randint(jax.random.key(0), (4, 2, 1, 3), 0, 256).astype(jnp.uint8)
-  f = coder.encode({}, image)
-  np.testing.assert_allclose(f, (image - np.array(center)) / np.array(spread), rtol=1e-6)
-  u = f + jnp.exp(g_0 / 2) * jax.random.normal(jax.random.key(1), f.shape)
-  total = 0.0
-  for c in range(3):
-    one = encdec.pixels(Spec('x', (1, 1, 1), 256, 256, ()), center[c : c + 1], spread[c : c + 1])
-    for row in range(2):
-      at = (slice(None), slice(row, row + 1), slice(None), slice(c, c + 1))
-      total += one.log_prob({}, image[at], u[at], g_0)
-  np.testing.assert_allclose(coder.log_prob({}, image, u, g_0), total, rtol=1e-4)
-  np.testing.assert_array_equal(coder.decode({}, f), image)
-
-
-@pytest.mark.parametrize('coder', ['pixels', 'latent'])
-def test_targets_that_are_not_whole_numbers_are_refused(coder):
-  spec = Spec('x', (4, 4, 1), 2, 256, ())
-  coder = encdec.pixels(spec) if coder == 'pixels' else encdec.latent(spec, 3, 8, 1)
-  params = coder.init(jax.random.key(0))
-  image = jnp.ones((2, 4, 4, 1), jnp.uint8)
-  u = coder.encode(params, image)
-  assert coder.log_prob(params, image, u, jnp.float32(-3.0)).shape == (2,)
-  with pytest.raises(TypeError, match='whole numbers, not float32'):
-    coder.log_prob(params, image.astype(jnp.float32), u, jnp.float32(-3.0))
-
-
-def schedule(name, seed=0):
-  gamma = GAMMAS[name](LO, HI)
-  return gamma, gamma.init(jax.random.key(seed))
-
-
-@pytest.mark.parametrize('name', sorted(GAMMAS))
-def test_gamma_rises_and_reaches_its_ends(name):
-  gamma, params = schedule(name)
-  if name != 'fixed_linear':  # whatever the interior, and ends that have moved
-    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(3), p.shape), params)
-  t = jnp.linspace(0, 1, 1001)
-  values = gamma.value(params, t)
-  assert (jnp.diff(values) > 0).all()
-  ends = params['ends'] or {'start': LO, 'rise': HI - LO}
-  np.testing.assert_allclose(values[0], ends['start'], rtol=1e-6)
-  np.testing.assert_allclose(values[-1], ends['start'] + ends['rise'], rtol=1e-5)
-  fall = gamma.fall(params, t[1:], 1000)
-  np.testing.assert_allclose(fall, jnp.diff(values), atol=2e-5)
 
 
 def bend(params):
@@ -259,20 +130,6 @@ def test_loss_and_gradient_do_not_depend_on_the_schedule_between_its_ends():
   assert np.mean(one) == pytest.approx(np.mean(other), rel=0.02)
   assert np.dot(g1, g2) / np.linalg.norm(g1) / np.linalg.norm(g2) > 0.995
   assert np.linalg.norm(g1) == pytest.approx(np.linalg.norm(g2), rel=0.05)
-
-
-def test_discrete_time_tends_to_continuous_with_slope_one_over_T():
-  """On N(0, 1) with the oracle L_T = (1/2) sum (sigma_t^2 / sigma_s^2 - 1)."""
-  gamma, params = schedule('fixed_linear')
-  limit = 6.646643163
-  with jax.enable_x64(True):
-    errors = []
-    for steps in (1000, 2000, 4000):
-      t = jnp.arange(1, steps + 1) / steps
-      weight = steps * jnp.expm1(gamma.fall(params, t.astype(jnp.float64), steps))
-      losses = 0.5 * weight * jax.nn.sigmoid(-gamma.value(params, t))
-      errors.append(float(losses.mean()) - limit)
-  np.testing.assert_allclose(errors, 56.3 / np.array([1000, 2000, 4000]), rtol=0.02)
 
 
 def trained(config, steps=3):
@@ -368,34 +225,6 @@ def test_times_of_a_batch_are_evenly_spaced_from_a_uniform_start(monkeypatch):
   assert abs(t[:, 0] * n - 0.5).mean() == pytest.approx(0.25, abs=0.1)
 
 
-def swirl():
-  config = base.vdm()
-  config.data.name = 'swirl'
-  config.net = base.mlp()
-  config.model.update({
-    'gamma': 'fixed_linear', 'center': (115.567, 135.311), 'spread': (47.216, 41.607),
-  })  # fmt: skip
-  config.sample.update({'steps': 50, 'few': 10})
-  return config
-
-
-def swirl_oracle(monkeypatch, config):
-  """The exact E[x | z] over the 1,024 points, as the net's eps."""
-  image = jnp.asarray(data_lib.load(config.data, 'train').image)
-  f = encdec.pixels(known_spec(config.data), **{
-    k: tuple(config.model[k]) for k in ('center', 'spread')
-  }).encode({}, image).reshape(-1, 2)  # fmt: skip
-
-  def eps_hat(z, g):
-    a, s = gaussian.alpha(g)[:, None], gaussian.sigma(g)[:, None]
-    flat = z.reshape(-1, 2)
-    square = (((flat[:, None] - a[:, None] * f) / s[:, None]) ** 2).sum(-1)
-    x = jax.nn.softmax(-0.5 * square) @ f
-    return ((flat - a * x) / s).reshape(z.shape)
-
-  return image, f, with_oracle(monkeypatch, config, eps_hat)
-
-
 def test_swirl_bound_with_the_exact_denoiser_is_the_empirical_entropy(monkeypatch):
   config = swirl()
   image, _, model = swirl_oracle(monkeypatch, config)
@@ -431,71 +260,6 @@ def test_samplers_with_the_exact_denoiser_draw_the_swirls_points(monkeypatch, sa
   assert len(np.unique(distance.argmin(1))) > 100  # and not the same few
 
 
-@pytest.mark.parametrize('few', [1, 3, 10])
-@pytest.mark.parametrize('noise', ['fixed', 'predicted'])
-def test_a_shortcut_chain_with_a_perfect_denoiser_stays_on_the_straight_path(few, noise):
-  keys = jax.random.split(jax.random.key(0), 5)
-  x = jax.random.uniform(jax.random.key(1), (5, 2, 2, 1), minval=-1)
-  eps = noise_like(keys, 0, x)
-  gammas = -5 + 8 * shortcut.draw_times(keys, few, 10) / 10
-  z, frames = shortcut.chain(
-    lambda z, g: x, gammas, gaussian.diffuse(x, gammas[0], eps), eps, keys, noise, frames=few
-  )
-  np.testing.assert_allclose(z, gaussian.diffuse(x, gammas[-1], eps), atol=1e-4)
-  for frame, g in zip(frames, gammas[1:], strict=True):
-    np.testing.assert_allclose(frame, gaussian.diffuse(x, g, eps), atol=1e-4)
-
-
-def test_a_fresh_shortcut_chain_has_the_right_marginal():
-  keys = jax.random.split(jax.random.key(0), 20_000)
-  x = jnp.full((20_000, 1), 0.5)
-  gammas = -1 + 3 * shortcut.draw_times(keys, 3, 10) / 10
-  z, _ = shortcut.chain(lambda z, g: x, gammas, x, None, keys, 'fresh')
-  g = jnp.float32(-1)
-  assert float(z.mean()) == pytest.approx(float(gaussian.alpha(g)) * 0.5, abs=0.02)
-  assert float(z.std()) == pytest.approx(float(gaussian.sigma(g)), rel=0.02)
-
-
-def test_shortcut_steps_are_drawn_anew_for_every_key_even_under_jit():
-  draw = jax.jit(shortcut.draw_times, static_argnums=(1, 2))
-  one, other = (draw(jax.random.split(jax.random.key(k), 4), 10, 200) for k in range(2))
-  assert not np.array_equal(one, other) and not np.array_equal(one[:, 0], one[:, 1])
-  for times in (one, other):
-    assert (np.diff(times, axis=0) < 0).all() and (times[0] == 200).all() and (times[-1] == 0).all()
-  every = draw(jax.random.split(jax.random.key(0), 2), 200, 200)
-  np.testing.assert_array_equal(every[:, 0], np.arange(200, -1, -1))
-  once = draw(jax.random.split(jax.random.key(0), 2), 1, 200)
-  np.testing.assert_array_equal(once[:, 0], [200, 0])
-
-
-def test_the_fidelity_terms_gradient_goes_through_the_whole_chain(monkeypatch):
-  """A net eps_hat = w z on one-number data: against finite differences of the written-out chain."""
-  config = tiny(gamma='fixed_linear', fidelity=1.0, fidelity_few=3, gamma_min=-4.0, gamma_max=3.0)
-  spec = Spec('grey', (1, 1, 1), 256, 256, ())
-
-  class Net:
-    def init(self, *args):
-      return {'params': {'w': jnp.float32(0.6)}}
-
-    def apply(self, variables, z, t, label, train, rngs=None):
-      return variables['params']['w'] * z
-
-  monkeypatch.setattr(vdm.model, 'make_net', lambda *a, **k: Net())
-  model = vdm.model.make(config, spec)
-  params = model.init(jax.random.key(0))
-  batch = batch_of(jnp.array([40, 200], jnp.uint8).reshape(2, 1, 1, 1))
-
-  def fidelity(w):
-    p = {'net': {**params['net'], 'net': {'w': w}}}
-    return model.losses['net'](p, jax.random.key(4), batch, 0, True)[1]['fidelity']
-
-  value, slope = jax.value_and_grad(fidelity)(jnp.float32(0.6))
-  by_hand = (fidelity(jnp.float32(0.61)) - fidelity(jnp.float32(0.59))) / 0.02
-  assert slope == pytest.approx(float(by_hand), rel=0.02) and value > 0
-  total, metrics = model.losses['net'](params, jax.random.key(4), batch, 0, True)
-  assert float(total) == pytest.approx(float(metrics['bits_per_dim'] + metrics['fidelity']))
-
-
 def test_augmentation_reaches_all_eight_orientations_and_tells_the_net():
   image = jnp.arange(9, dtype=jnp.uint8).reshape(1, 3, 3, 1).repeat(4000, 0)
   keys = jax.random.split(jax.random.key(0), 4000)
@@ -527,7 +291,7 @@ def test_augmentation_reaches_all_eight_orientations_and_tells_the_net():
   ('model.center', (1.0, 2.0), 'each of 1 channels'),
   ('model.augment', True, 'vdm_unet'),
   ('model.fidelity_few', 201, r'1\.\.200'),
-  ('model.fidelity', -1.0, 'at least 0'),
+  ('model.fidelity_every', 1, 'leave steps for the bound'),
   ('model.latent', -3, 'the pixels themselves'),
   ('model.spread', (0.0,), 'must not be 0'),
   ('sample.few', 9, r'1\.\.8'),
@@ -536,12 +300,9 @@ def test_augmentation_reaches_all_eight_orientations_and_tells_the_net():
   ('sample.guidance', 2.0, 'conditional=True'),
 ])  # fmt: skip
 def test_settings_that_cannot_work_say_so(key, value, message):
-  config = tiny(fidelity=1.0, fidelity_few=4)
-  section, name = key.split('.')
+  config = tiny(fidelity_every=2, fidelity_few=4)
   config.sample.sampler = 'shortcut'
-  config[section][name] = value
-  with pytest.raises(UserError, match=message):
-    families.make(config, known_spec(config.data))
+  refuses(config, key, value, message)
 
 
 @pytest.mark.parametrize('make', [

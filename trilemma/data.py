@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from trilemma.exits import UserError, choose
+from trilemma.keys import folded
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
@@ -284,14 +285,13 @@ def view(spec, c, keys, image, train):
   each pixel anew from Bernoulli(level / (stored_levels - 1)), in evaluation too.
   """
   if c.flip and train:
-    flips = jax.vmap(lambda k: jax.random.bernoulli(jax.random.fold_in(k, 1000)))(keys)
+    flips = jax.vmap(jax.random.bernoulli)(folded(keys, 1000))
     image = jnp.where(flips[:, None, None, None], image[:, :, ::-1], image)
   if c.bins:
     image = (image.astype(jnp.int32) * c.bins // spec.stored_levels).astype(jnp.uint8)
   if c.binarise:
     chance = image / (spec.stored_levels - 1)
-    draw = lambda k, p: jax.random.bernoulli(jax.random.fold_in(k, 1001), p)
-    image = jax.vmap(draw)(keys, chance).astype(jnp.uint8)
+    image = jax.vmap(jax.random.bernoulli)(folded(keys, 1001), chance).astype(jnp.uint8)
   return image
 
 

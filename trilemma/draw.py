@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from trilemma import parallel
 from trilemma.exits import UserError, choose
-from trilemma.step import stream
+from trilemma.keys import of_examples, stream
 
 
 def cycle_labels(n, spec):
@@ -71,7 +71,7 @@ def make_draw(model, spec, batch_size, devices=None):
           stop.check()
         index = np.arange(chunk * batch_size, (chunk + 1) * batch_size)
         here = index[index < n]
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+        keys = of_examples(key, index)
         label = np.asarray(labels, np.int32)[np.minimum(index, n - 1)]
         out = compiled[frames](params, *jax.device_put((keys, label), sharded))
         image, states = out if frames else (out, None)

@@ -13,8 +13,8 @@ from trilemma import metrics, parallel
 from trilemma.data import view
 from trilemma.draw import cycle_labels, make_draw
 from trilemma.exits import UserError
+from trilemma.keys import of_examples, stream
 from trilemma.run import digest, open_checkpoint
-from trilemma.step import stream
 from trilemma.workdir import versions
 from trilemma.writers import write_json
 
@@ -114,7 +114,7 @@ def feature_distance(extractor, config, data, n):
   both = np.random.default_rng(0).permutation(len(data.image))[: 2 * n]
 
   def moments(rows):
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(0, 'reference'), rows)
+    keys = of_examples(stream(0, 'reference'), rows)
     image = np.asarray(view(spec, config.data, keys, data.image[rows], False))
     return metrics.moments(extractor.extract(image)[0])
 

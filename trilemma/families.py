@@ -1,6 +1,6 @@
 """The families by name: the only place that knows them all."""
 
-import inspect
+from ml_collections import ConfigDict
 
 import bfn.model
 import ddpm.classifier
@@ -21,15 +21,16 @@ GUIDES = {'classifier': ddpm.classifier.make_guide}
 def make(config, spec, guide=None):
   """The Model of `config` for data of shape, levels and classes `spec` (trilemma.data.Spec).
 
-  `guide` is what one of GUIDES made, for families that can use one. Touches no device. Raises
-  UserError for settings that contradict each other or the data, or are missing.
+  `guide` is what one of GUIDES made, for families whose sampling has the setting `classifier`.
+  Touches no device. Raises UserError for settings that contradict each other or the data, or are
+  missing.
   """
   family = choose('family', config.family, FAMILIES)
-  if guide and 'guide' not in inspect.signature(family).parameters:
-    raise UserError(f'the family {config.family} takes no classifier')
   try:
     return family(config, spec, guide) if guide else family(config, spec)
-  except AttributeError as e:  # what a ConfigDict raises
+  except AttributeError as e:
+    if not isinstance(e.obj, ConfigDict):
+      raise
     raise UserError(
       f'the configuration has no key {e}: it was made for another version or family'
     ) from e

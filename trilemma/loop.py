@@ -12,7 +12,8 @@ from trilemma import parallel, plots
 from trilemma.checkpoint import Checkpoints, save_once
 from trilemma.draw import cycle_labels, make_draw
 from trilemma.exits import Diverged
-from trilemma.step import eval_step, init_state, stream
+from trilemma.keys import stream
+from trilemma.step import eval_step, init_state
 from trilemma.workdir import versions
 from trilemma.writers import Clock, Writer, write_json
 

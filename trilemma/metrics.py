@@ -15,7 +15,7 @@ def moments(features):
   if n <= d:
     raise UserError(f'a Frechet distance in {d} dimensions needs more than {n} images: --n={d + 1}')
   features = np.asarray(features, np.float64)
-  return features.mean(0), np.cov(features, rowvar=False)
+  return features.mean(0), np.cov(features, rowvar=False).reshape(d, d)
 
 
 def frechet_distance(mean1, cov1, mean2, cov2):
@@ -28,6 +28,16 @@ def frechet_distance(mean1, cov1, mean2, cov2):
   root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
   cross = np.sqrt(np.maximum(eigvalsh(root @ cov2 @ root), 0)).sum()
   return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * cross)
+
+
+def settles(distance, share=0.1):
+  """The fraction of a curve f[S] from which on it stays within `share` of its first value.
+
+  The first point counts as 1 / S of the way; None where even the last is farther.
+  """
+  far = np.flatnonzero(np.asarray(distance) > share * distance[0])
+  first = far[-1] + 1 if len(far) else 0
+  return (first + 1) / len(distance) if first < len(distance) else None
 
 
 def sliced_wasserstein(a, b, directions=500):

@@ -1,17 +1,11 @@
 """One training step of any family, as a pure function of the state, a key and a batch."""
 
-import zlib
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-
-
-def stream(seed, use):
-  """The key of one use of a seed ('init', 'train', 'eval', ...), independent of the others."""
-  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(use.encode()))
 
 
 class State(NamedTuple):

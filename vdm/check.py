@@ -29,9 +29,10 @@ def check(config, spec):
   choose('config.sample.noise', s.noise, dict.fromkeys(shortcut.NOISES))
   if s.sampler == 'shortcut' and not 1 <= s.few <= s.steps:
     raise UserError(f'config.sample.few={s.few}: choose 1..{s.steps} (config.sample.steps)')
-  if m.fidelity < 0:
-    raise UserError(f'config.model.fidelity={m.fidelity} must be at least 0')
-  if m.fidelity and not 1 <= m.fidelity_few <= m.fidelity_steps:
+  if m.fidelity_every < 0 or m.fidelity_every == 1:
+    raise UserError(f'config.model.fidelity_every={m.fidelity_every}: 0 for never, or 2 or more, '
+                    'which leave steps for the bound')  # fmt: skip
+  if m.fidelity_every and not 1 <= m.fidelity_few <= m.fidelity_steps:
     raise UserError(f'config.model.fidelity_few={m.fidelity_few}: choose 1..{m.fidelity_steps} '
                     '(config.model.fidelity_steps)')  # fmt: skip
   if m.latent < 0:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from trilemma import gaussian, guidance
+from trilemma import keys as keylib
 from trilemma.data import reoriented, view
 from trilemma.exits import choose
 from trilemma.model import Bits, Model
@@ -97,40 +98,44 @@ def make(config, spec):
     return reconstruction, prior, diffusion(p, f, t, eps, label, scale, **net_inputs)
 
   def fidelity(p, keys, image, label, **net_inputs):
-    """|f - x_hat|^2 f32[B] at the end of a shortcut chain that starts at z_1 made of f."""
-    f = coder.encode(p['encdec'], image)
+    """|f - x_hat|^2 f32[B] at the end of a shortcut chain that starts at z_1 made of f.
+
+    It trains the net alone: the bound's schedule, and its code, would only shrink the error.
+    """
+    f = coder.encode(jax.lax.stop_gradient(p['encdec']), image)
     eps = noise_like(keys, 0, f)
     times = shortcut.draw_times(keys, m.fidelity_few, m.fidelity_steps) / m.fidelity_steps
-    gammas = gamma.value(p['gamma'], times)
+    gammas = gamma.value(jax.lax.stop_gradient(p['gamma']), times)
     denoise = lambda z, g: gaussian.x_from_eps(z, g, eps_hat(p, z, g, label, **net_inputs))
     z_1 = gaussian.diffuse(f, gammas[0], eps)
-    _, x_hat = shortcut.chain(denoise, gammas, z_1, eps, keys, s.noise, frames=1, guesses=True)
+    _, x_hat = shortcut.chain(denoise, gammas, z_1, eps, keys, 'fixed', frames=1, guesses=True)
     return per_image((x_hat[0] - f) ** 2)
 
   def loss(params, key, batch, step, train):
-    del step
     dropout, u, key = jax.random.split(key, 3)
-    dropout = jax.random.fold_in(dropout, batch['index'][0])  # under pmap each device its own
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
+    dropout = keylib.of_dropout(dropout, batch['index'])
+    keys = keylib.of_examples(key, batch['index'])
     image, label = view(spec, config.data, keys, batch['image'], train), batch['label']
-    noise, turn, lose, walk = (
-      jax.vmap(lambda k, n=n: jax.random.fold_in(k, n))(keys) for n in range(4)
-    )
+    noise, orient, lose, walk = keylib.split(keys, 4)
     net_inputs = {'dropout': dropout} if train else {}
     if m.augment and train:
-      image, net_inputs['extra'] = reoriented(turn, image)
+      image, net_inputs['extra'] = reoriented(orient, image)
     if train and m.label_drop:
       label = guidance.drop(lose, label, m.label_drop, classes)
-    # low-discrepancy times: one uniform draw, then even spacing over the global batch
-    t = (jax.random.uniform(u) + batch['index'] / config.train.batch_size) % 1
+    t = keylib.even_times(u, batch['index'], config.train.batch_size)
     parts = terms(params['net'], noise, image, label, t, train, **net_inputs)
     bits = [jnp.mean(part) * to_bits for part in parts]
     metrics = dict(zip(('reconstruction', 'prior', 'diffusion'), bits, strict=True))
     total = sum(bits)
     metrics['bits_per_dim'] = total
-    if m.fidelity:
-      metrics['fidelity'] = jnp.mean(fidelity(params['net'], walk, image, label, **net_inputs))
-      total += m.fidelity * metrics['fidelity']
+    if m.fidelity_every:
+      end = lambda: jnp.mean(fidelity(params['net'], walk, image, label, **net_inputs))
+      if train:  # these steps are the fidelity's alone, as in the original
+        turn = step % m.fidelity_every == m.fidelity_every - 1
+        metrics['fidelity'] = jax.lax.cond(turn, end, lambda: jnp.float32(jnp.nan))
+        total = jnp.where(turn, metrics['fidelity'], total)
+      else:
+        metrics['fidelity'] = end()
     return total, metrics
 
   def sample(params, keys, label, frames=0, tick=None):
@@ -161,13 +166,10 @@ def make(config, spec):
 
   def bits(params, key, batch, part):
     """The terms with one time per example of BITS_PARTS evenly spread ones."""
-    seen, keys = (
-      jax.vmap(jax.random.fold_in, (None, 0))(k, batch['index']) for k in jax.random.split(key)
-    )
+    seen, keys = (keylib.of_examples(k, batch['index']) for k in jax.random.split(key))
     image = view(spec, config.data, seen, batch['image'], False)
-    first = jax.vmap(lambda k: jax.random.uniform(jax.random.fold_in(k, BITS_PARTS)))(keys)
-    noise = jax.vmap(jax.random.fold_in, (0, None))(keys, part)
-    found = terms(params['net'], noise, image, batch['label'], (first + part / BITS_PARTS) % 1)
+    noise, t = keylib.folded(keys, part), keylib.spread_times(keys, part, BITS_PARTS)
+    found = terms(params['net'], noise, image, batch['label'], t)
     names = ('reconstruction', 'prior', 'diffusion')
     return {n: v * to_bits / BITS_PARTS for n, v in zip(names, found, strict=True)}
 

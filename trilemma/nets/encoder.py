@@ -28,15 +28,13 @@ class Encoder(nn.Module):
     del label
     width = 4 * self.channels
     embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(sinusoid(t, self.channels))
-    embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(nn.swish(embedding))
+    embedding = nn.swish(nn.Dense(width, kernel_init=KERNEL_INIT)(nn.swish(embedding)))
     x = Conv(self.channels, dtype=self.dtype)(z)
     for level, multiplier in enumerate(self.multipliers):
       if level:
         x = Conv(x.shape[-1], stride=2, dtype=self.dtype, name=f'down{level}')(x)
       for _ in range(self.blocks):
-        x = ResBlock(self.channels * multiplier, self.dropout, False, self.dtype)(
-          x, embedding, train
-        )
+        x = ResBlock(self.channels * multiplier, self.dropout, self.dtype)(x, embedding, train)
         if x.shape[1] in self.attention:
           x = Attention(self.heads, self.dtype)(x)
     x = nn.swish(GroupNorm()(x)).astype(jnp.float32).mean((1, 2))

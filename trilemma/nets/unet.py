@@ -20,19 +20,24 @@ class ResBlock(nn.Module):
   """norm-swish-conv, + time, norm-swish-dropout-conv, + (projected) input.
 
   With `scale_shift` the time scales and shifts the second norm's output instead (Nichol and
-  Dhariwal 2021).
+  Dhariwal 2021). With `silent` it has no say at first, its Dense layer being zero and without bias
+  (Kingma et al. 2021).
   """
 
   features: int
   dropout: float
-  scale_shift: bool
   dtype: jnp.dtype
+  scale_shift: bool = False
+  silent: bool = False
 
   @nn.compact
   def __call__(self, x, embedding, train):
     h = Conv(self.features, dtype=self.dtype)(nn.swish(GroupNorm()(x)))
     width = 2 * self.features if self.scale_shift else self.features
-    time = nn.Dense(width, kernel_init=KERNEL_INIT, dtype=self.dtype)(nn.swish(embedding))
+    kernel_init = ZERO_INIT if self.silent else KERNEL_INIT
+    time = nn.Dense(width, use_bias=not self.silent, kernel_init=kernel_init, dtype=self.dtype)(
+      embedding
+    )
     time = time[:, None, None]
     if self.scale_shift:
       scale, shift = jnp.split(time, 2, -1)
@@ -91,7 +96,7 @@ class UNet(nn.Module):
   @nn.compact
   def __call__(self, z, t, label, train):
     def resblock(x, features):
-      block = ResBlock(features, self.dropout, self.scale_shift, self.dtype)
+      block = ResBlock(features, self.dropout, self.dtype, self.scale_shift)
       return block(x, embedding, train)
 
     def block(x, features):
@@ -103,6 +108,7 @@ class UNet(nn.Module):
     embedding = nn.Dense(width, kernel_init=KERNEL_INIT)(nn.swish(embedding))
     if self.num_classes:
       embedding += LABELS[self.label](self.num_classes, width, name='label')(label)
+    embedding = nn.swish(embedding)
 
     if self.readout == 'concat':
       z = nn.Dense(self.channels, kernel_init=KERNEL_INIT, name='stem')(z)

@@ -13,26 +13,7 @@ from trilemma.nets.layers import (
   keep_gradient,
   sinusoid,
 )
-from trilemma.nets.unet import Attention
-
-
-class Block(nn.Module):
-  """norm-swish-conv, + conditioning, norm-swish-dropout-conv, + (projected) input."""
-
-  features: int
-  dropout: float
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x, cond, train):
-    h = Conv(self.features, dtype=self.dtype)(nn.swish(GroupNorm()(x)))
-    shift = nn.Dense(self.features, use_bias=False, kernel_init=ZERO_INIT, dtype=self.dtype)(cond)
-    h = nn.swish(GroupNorm()(h + shift[:, None, None]))
-    h = nn.Dropout(self.dropout, deterministic=not train)(h)
-    h = Conv(self.features, kernel_init=ZERO_INIT, dtype=self.dtype)(h)
-    if x.shape[-1] != self.features:
-      x = Conv(self.features, kernel=1, dtype=self.dtype, name='shortcut')(x)
-    return keep_gradient(x + h)
+from trilemma.nets.unet import Attention, ResBlock
 
 
 class VDMUNet(nn.Module):
@@ -69,8 +50,11 @@ class VDMUNet(nn.Module):
       cond += LABELS[self.label](self.num_classes, width, name='label')(label)
     cond = nn.swish(cond)
 
+    def resblock(x):
+      return ResBlock(self.channels, self.dropout, self.dtype, silent=True)(x, cond, train)
+
     def block(x):
-      x = Block(self.channels, self.dropout, self.dtype)(x, cond, train)
+      x = resblock(x)
       return Attention(self.heads, self.dtype)(x) if self.attention else x
 
     x = jnp.concatenate([z, fourier(z, self.fourier)], -1) if self.fourier else z
@@ -79,9 +63,7 @@ class VDMUNet(nn.Module):
     for _ in range(self.blocks):
       x = block(x)
       skips.append(x)
-    x = Block(self.channels, self.dropout, self.dtype)(x, cond, train)
-    x = Attention(self.heads, self.dtype)(x)
-    x = Block(self.channels, self.dropout, self.dtype)(x, cond, train)
+    x = resblock(Attention(self.heads, self.dtype)(resblock(x)))
     for _ in range(self.blocks + 1):
       x = block(keep_gradient(jnp.concatenate([x, skips.pop()], -1)))
     x = nn.swish(GroupNorm()(x)).astype(jnp.float32)
