@@ -5,6 +5,7 @@ setup(
   version='0.1.0',
   description='Generative models in JAX: diffusion, Bayesian flows and GANs by one protocol.',
   python_requires='>=3.11',
+  package_data={'trilemma': ['weights/*']},
   packages=find_packages(include=['trilemma*', 'ddpm*', 'vdm*', 'bfn*']),
   install_requires=[
     'jax>=0.10',

@@ -48,6 +48,7 @@ def common():
         'log_every': 100,
         'eval_every': 1000,  # validation loss on the test split; 0: never
         'eval_batches': 4,
+        'fd_proxy': True,  # and a cheap proxy of the samples' distance, unless over 5% of the time
         'sample_every': 2000,  # a picture of sample.n images; 0: never
         'save_every': 1000,
         'save_minutes': 10.0,  # whichever comes first
@@ -314,6 +315,6 @@ def shrink(config):
     config.sample.few = config.model.fidelity_few = 4
   config.train.update({
     'steps': 4, 'batch_size': 8, 'inner_steps': 1, 'log_every': 2, 'eval_every': 4,
-    'eval_batches': 1, 'sample_every': 4, 'save_every': 2,
+    'eval_batches': 1, 'sample_every': 4, 'save_every': 2, 'fd_proxy': False,
   })  # fmt: skip
   return config

@@ -23,7 +23,7 @@ STRIP = 10  # states of the strips
 
 def main(stop):
   from trilemma import metrics, plots
-  from trilemma.draw import cycle_labels, make_draw
+  from trilemma.draw import Draw, cycle_labels
   from trilemma.exits import UserError
   from trilemma.run import changed, open_checkpoint
   from trilemma.writers import write_json
@@ -40,7 +40,7 @@ def main(stop):
     def drawn(frames, run=run, labels=labels, steps=steps):
       """Final images on the scale 0..1 and all frames, u8[steps,n,...]."""
       one = changed(run, {'steps': steps, 'frames': frames})
-      draw = make_draw(one.model, run.spec, min(N.value, 100))
+      draw = Draw(one.model, run.spec, min(N.value, 100))
       image, seen = draw(run.state.ema, SEED.value, labels, frames=steps, stop=stop)
       return image / (run.spec.levels - 1), seen
 

@@ -1,13 +1,16 @@
-"""Measures a run: bits/dim, distance to real data and speed, for several samplers and step counts.
+"""Measures a run: quality, coverage and speed of its samples, and its bound in bits/dim.
 
-python scripts/evaluate.py --workdir=runs/mnist --metrics=bits --n=64
-python scripts/evaluate.py --workdir=runs/mnist --metrics=fd --extractor=runs/mnist_classifier \
-  --sampler=ancestral,ddim,dpmpp_2m --steps=5,10,20,50 --n=1000
-Each result is a row in WORKDIR/eval/, made once; several samplers or step counts also give
-eval/steps.png. A shortcut chain takes --few of the run's own steps, the others --steps.
-The last line printed is the last row, as JSON.
+python scripts/evaluate.py --workdir=runs/mnist --n=1000
+python scripts/evaluate.py --workdir=runs/mnist --metrics=fd --sampler=ddim,dpmpp_2m --steps=5,10,50
+python scripts/evaluate.py --images=samples.npz --data=mnist
+python scripts/evaluate.py --compare runs/mnist runs/mnist_vdm
+Each result is a row in WORKDIR/eval/; what is there already is not made again, and a killed
+evaluation goes on where it was. Several samplers or step counts also give eval/steps.png. A
+shortcut chain takes --few of the run's own steps, the others --steps. --compare makes one table and
+one figure of the rows of several runs. The last line printed is the last row, as JSON.
 """
 
+import functools
 import itertools
 import json
 import math
@@ -18,132 +21,284 @@ from absl import flags
 from trilemma import cli
 
 WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
+IMAGES = flags.DEFINE_string('images', '', 'Instead of a run: folder of images, or .npz (arr_0).')
+DATA = flags.DEFINE_string('data', '', 'With --images: what they should look like, as data.name.')
+COMPARE = flags.DEFINE_bool('compare', False, 'Compare the evaluated runs named after the flags.')
+OUT = flags.DEFINE_string('out', '', 'Directory for results; default WORKDIR/eval or runs/compare.')
 DATA_DIR = flags.DEFINE_string('data_dir', '', 'TFDS directory; default TFDS_DATA_DIR.')
-METRICS = flags.DEFINE_list('metrics', ['bits'], 'Of bits, fd (images), swd (points).')
+METRICS = flags.DEFINE_list(
+  'metrics', [], 'Of bits, fd, kid, pr, is, speed; of points bits, swd, speed. Default all.'
+)
 STEP = flags.DEFINE_integer('step', -1, 'Checkpoint; default the newest that is whole.')
 WEIGHTS = flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running mean or last parameters.')
-N = flags.DEFINE_integer('n', 0, 'Images; default 1000, or as many as there are real ones.', 0)
+N = flags.DEFINE_integer('n', 0, 'Images; default 1000, or half of the real ones if fewer.', 0)
+BITS_N = flags.DEFINE_integer('bits_n', 0, 'Images for bits; default --n, or all if fewer.', 0)
+REPEATS = flags.DEFINE_integer('repeats', 1, 'Estimates of each bound.', lower_bound=1)
 BATCH = flags.DEFINE_integer('batch', 100, 'Images at once.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'Example i depends on (seed, i) only.', 0, 2**31 - 1)
-EXTRACTOR = flags.DEFINE_string('extractor', '', 'For fd: workdir of a classifier of clean images.')
-SPLIT = flags.DEFINE_enum('split', 'test', ['train', 'test'], 'Images whose bits/dim is measured.')
-REFERENCE = flags.DEFINE_enum(
-  'reference', 'train', ['train', 'test'], 'Real images for fd and swd.'
+EXTRACTOR = flags.DEFINE_string(
+  'extractor', '', "Default the project's own; or a classifier's workdir, .npz, 'inception'."
 )
-# for fd and swd; each is the run's own where it is not given
+SPLIT = flags.DEFINE_enum('split', 'test', ['train', 'test'], 'Images whose bits/dim is measured.')
+REFERENCE = flags.DEFINE_enum('reference', 'train', ['train', 'test'], 'Real images to compare to.')
+# each is the run's own where it is not given
 SAMPLING = cli.define_sampling(
   sampler='ancestral, ddim, dpmpp_2m; of VDM also shortcut; several are compared.',
   steps='Sampler steps, 0 for all of a DDPM; several are compared.',
   few='Of shortcut: how many of the steps; several are compared.',
 )
+OTHER = {'train': 'test', 'test': 'train'}
 
 
-def main(stop):
-  from trilemma import data, evaluate, features, plots
-  from trilemma.exits import UserError, choose
-  from trilemma.run import changed, open_checkpoint
+def main(stop, *workdirs):
+  from trilemma.exits import UserError
 
-  for name in METRICS.value or ['']:
-    choose('metric', name, {'bits': 0, 'fd': 0, 'swd': 0})
-  run = open_checkpoint(WORKDIR.value, STEP.value)
-  params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
-  out = Path(WORKDIR.value) / 'eval'
-
-  def asked(most):
-    n = N.value or min(1000, most)
-    if n < 2:
-      raise UserError(f'--n={n}: at least 2 are needed')
-    return {'n': n, 'batch': min(BATCH.value, n), 'seed': SEED.value}
-
-  changes, row = SAMPLING(), {}
-  if changes and METRICS.value == ['bits']:
-    raise UserError(f'--{next(iter(changes))} is for samples: bits/dim takes none')
-
-  if 'bits' in METRICS.value:
-    if run.model.bits is None:
-      raise UserError(f'{WORKDIR.value} is a {run.config.family}, which has no likelihood')
-    test = data.load(run.config.data, SPLIT.value, DATA_DIR.value)
-    if N.value > len(test.image):
-      raise UserError(f'--n={N.value}: {test.spec.name} {test.split} has {len(test.image)} images')
-    given = asked(len(test.image))
-
-    def bound():
-      found = evaluate.bits_per_dim(
-        run.model, params, test, given['n'], given['batch'], given['seed'], stop=stop
-      )
-      nats = found['total'] * math.prod(run.spec.shape) * math.log(2)
-      return {
-        **{f'bits/{name}': evaluate.mean_and_error(value) for name, value in found.items()},
-        'nats_per_image': evaluate.mean_and_error(nats),
-      }
-
-    settings = {**evaluate.facts(run, WEIGHTS.value), **given, 'data': test.fingerprint()}
-    row = evaluate.row(out, settings, bound)
-    terms = {k.split('/')[1]: v for k, v in row.items() if k.startswith('bits/')}
-    total = terms.pop('total')
-    print(f'bits/dim {total["mean"]:.4f} +- {total["standard_error"]:.4f} on {row["n"]} images: '
-          + ', '.join(f'{name} {term["mean"]:.4f}' for name, term in terms.items())
-          + f'; {row["nats_per_image"]["mean"]:.2f} nats per image')  # fmt: skip
-
-  samples = [name for name in METRICS.value if name != 'bits']
-  if samples and run.model.sample is None:
-    raise UserError(f'{WORKDIR.value} is a {run.config.family}, which draws no images')
-  if samples:
-    own = run.config.sample
-    lists = {k: changes.pop(k, [own[k]]) for k in ('sampler', 'steps', 'few') if k in own}
-    samplers = lists.get('sampler', [])
-    if 'few' in SAMPLING() and 'shortcut' not in samplers:
-      raise UserError('--few is for --sampler=shortcut')
-    if 'steps' in SAMPLING() and samplers == ['shortcut']:
-      raise UserError("--steps is not for --sampler=shortcut, which takes --few of the run's own")
-    runs = {}
-    for chosen in itertools.product(*lists.values()):
-      chosen = dict(zip(lists, chosen, strict=True))
-      chosen['steps'] = chosen['steps'] or run.config.model.steps
-      if 'few' in chosen:  # only shortcut chains have it, and they take it of the run's own steps
-        unused = 'steps' if chosen['sampler'] == 'shortcut' else 'few'
-        chosen[unused] = own[unused]
-      runs[json.dumps(chosen)] = changed(run, {**changes, **chosen})
-  for metric in samples:
-    load = lambda split: data.load(run.config.data, split, DATA_DIR.value)
-    if metric == 'fd':
-      if not EXTRACTOR.value:
-        raise UserError('--metrics=fd needs --extractor=WORKDIR of a classifier of clean images')
-      extractor, real = features.of_classifier(EXTRACTOR.value), load(REFERENCE.value)
-      made_with = {'extractor': extractor.sha256}
-      given = asked(len(real.image) // 2)
-      name, floor, distance = evaluate.feature_distance(extractor, run.config, real, given['n'])
-    else:
-      if run.spec.shape[:2] != (1, 1):
-        raise UserError(f'the metric swd is for points: {run.spec.name} has images')
-      real, other = load(REFERENCE.value), load({'train': 'test', 'test': 'train'}[REFERENCE.value])
-      made_with = {'metric': metric}
-      given = asked(len(real.image))
-      name, floor, distance = evaluate.point_distance(real, other, given['n'])
-    print(f'{name} between two real sets: {floor:.3f}')
-    rows = []
-    for one in runs.values():
-
-      def measure(one=one, given=given, name=name, floor=floor, distance=distance):
-        images, seconds, compiling = evaluate.draw_timed(
-          one, params, given['n'], given['batch'], given['seed'], stop
-        )
-        return {
-          name: distance(images), f'{name}/floor': floor, 'nfe': one.model.nfe,
-          'seconds_per_image': seconds, 'compile_seconds': compiling,
-        }  # fmt: skip
-
-      row = evaluate.row(out, {
-        **evaluate.facts(one, WEIGHTS.value), **given, 'reference': real.fingerprint(), **made_with,
-      }, measure)  # fmt: skip
-      rows.append(row)
-      print(f'{plots.sampler_of(row):>10} {row["nfe"]:5d} net calls  {name} {row[name]:8.3f}  '
-            f'{row["seconds_per_image"]:.4f} s/image')  # fmt: skip
-    if len(rows) > 1:
-      plots.save_steps(out / 'steps.png', rows, name)
-      print(f'figure in {out}/steps.png')
+  if COMPARE.value:
+    return compare(workdirs)
+  if workdirs:
+    raise UserError(f'unknown arguments: {" ".join(workdirs)}')
+  if bool(WORKDIR.value) == bool(IMAGES.value):
+    raise UserError('one of --workdir=RUN and --images=FOLDER is needed; --help lists all flags')
+  row = of_images() if IMAGES.value else of_run(stop)
   print(json.dumps(row))
 
 
+def wanted(default):
+  """The metrics asked for; all of `default` where none are. UserError for others."""
+  from trilemma.exits import choose
+
+  for name in METRICS.value:
+    choose('metric', name, dict.fromkeys(default))
+  return METRICS.value or list(default)
+
+
+def at_least_two(n):
+  from trilemma.exits import UserError
+
+  if n < 2:
+    raise UserError(f'--n={n}: at least 2 are needed')
+  return n
+
+
+def of_run(stop):
+  from trilemma import data, evaluate, plots
+  from trilemma.exits import UserError
+  from trilemma.run import open_checkpoint
+
+  run = open_checkpoint(WORKDIR.value, STEP.value)
+  params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
+  out = Path(OUT.value or Path(WORKDIR.value) / 'eval')
+  points = run.spec.shape[:2] == (1, 1)
+  samples = ('swd',) if points else ('fd', 'kid', 'pr', 'is')
+  can = ('bits',) if run.model.bits else ()
+  can += (*samples, 'speed') if run.model.sample else ()
+  if not can:
+    raise UserError(f'{WORKDIR.value} is a {run.config.family}: it draws no images and has no '
+                    'likelihood')  # fmt: skip
+  names = wanted(can)
+  draws = [name for name in names if name != 'bits']
+  changes = SAMPLING()
+  if changes and not draws:
+    raise UserError(f'--{next(iter(changes))} is for samples: bits/dim takes none')
+  load = functools.cache(lambda split: data.load(run.config.data, split, DATA_DIR.value))
+  facts = {'batch': BATCH.value, 'seed': SEED.value}
+
+  n = N.value
+  if draws and not n:
+    total = len(load(REFERENCE.value).image)
+    n = min(1000, total if points else total // 2)
+  bits = {}
+  if 'bits' in names:
+    split = load(SPLIT.value)
+    most = min(n or 1000, len(split.image))
+    n_bits = at_least_two(BITS_N.value or (most if draws else N.value or most))
+    if n_bits > len(split.image):
+      has = f'{run.spec.name} {SPLIT.value} has {len(split.image)} images'
+      raise UserError(f'bits of {n_bits} images: {has}')
+    bits = bound(run, params, split, n_bits, facts, out, stop)
+  if not draws:
+    row = evaluate.Row(out, {**evaluate.facts(run, WEIGHTS.value), **facts, 'n': n_bits})
+    row.add(next(iter(bits)), lambda: bits)
+    show(f'{WORKDIR.value} step {row.values["checkpoint"]}', row.values)
+    return row.values
+
+  facts['n'] = at_least_two(n)
+  if points:
+    real, other = load(REFERENCE.value), load(OTHER[REFERENCE.value])
+    facts['reference'] = real.fingerprint()
+  elif draws != ['speed']:
+    extractor, real, about = reference(run.config, load, run.spec, n)
+    facts.update(about)
+  rows = []
+  for one in several(run, changes):
+    row = evaluate.Row(out, {**evaluate.facts(one, WEIGHTS.value), **facts})
+
+    @functools.cache
+    def drawn(one=one):
+      of = {**evaluate.facts(one, WEIGHTS.value), **{k: facts[k] for k in ('batch', 'seed', 'n')}}
+      path = out / f'{of["checkpoint"]}-{evaluate.key_of(of)}.npz'
+      return evaluate.drawn(one, params, facts['n'], facts['batch'], facts['seed'], path, stop)
+
+    row.add('nfe', lambda: drawn()[1])
+    if bits:
+      row.add(next(iter(bits)), lambda: bits)
+    if points:
+      row.add(f'swd@{n}', lambda: evaluate.point_distance(real, other, n, drawn()[0]))
+    else:
+      judge(row, draws, extractor, real, lambda: (drawn()[0], run.spec.levels))
+    rows.append(row.values)
+    title = f'{WORKDIR.value} step {row.values["checkpoint"]}, {WEIGHTS.value} weights, '
+    show(title + plots.label_of(row.values), row.values)
+  first = [k for k in rows[0] if f'{k}/floor' in rows[0]]
+  if len(rows) > 1 and first:
+    plots.save_steps(out / 'steps.png', rows, first[0])
+    print(f'figure in {out}/steps.png')
+  return rows[-1]
+
+
+def several(run, changes):
+  """The run for each sampler and step count asked for."""
+  from trilemma.exits import UserError
+  from trilemma.run import changed
+
+  own, given = run.config.sample, set(changes)
+  lists = {k: changes.pop(k, [own[k]]) for k in ('sampler', 'steps', 'few') if k in own}
+  samplers = lists.get('sampler', [])
+  if 'few' in given and 'shortcut' not in samplers:
+    raise UserError('--few is for --sampler=shortcut')
+  if 'steps' in given and samplers == ['shortcut']:
+    raise UserError("--steps is not for --sampler=shortcut, which takes --few of the run's own")
+  runs = {}
+  for chosen in itertools.product(*lists.values()):
+    chosen = dict(zip(lists, chosen, strict=True))
+    chosen['steps'] = chosen['steps'] or run.config.model.steps
+    if 'few' in chosen:  # only shortcut chains have it, and they take it of the run's own steps
+      unused = 'steps' if chosen['sampler'] == 'shortcut' else 'few'
+      chosen[unused] = own[unused]
+    runs[json.dumps(chosen)] = changed(run, {**changes, **chosen})
+  return runs.values()
+
+
+def bound(run, params, split, n, facts, out, stop):
+  """{'bits_<split>@n': the terms and nats per image, mean and standard error}."""
+  from trilemma import evaluate
+
+  about = {
+    **evaluate.facts(run, WEIGHTS.value), **facts, 'data': split.fingerprint(), 'n': n,
+    'repeats': REPEATS.value,
+  }  # fmt: skip
+  del about['config']['sample']  # the bound of a net does not see how it is sampled from
+  if 'clip' in run.config.sample:  # but for this
+    about['clip'] = run.config.sample.clip
+  path = out / f'{about["checkpoint"]}-{evaluate.key_of(about)}-bits.npz'
+  found = evaluate.bits_per_dim(
+    run.model, params, split, n, facts['batch'], facts['seed'], path, REPEATS.value, stop=stop
+  )
+  nats = found['total'] * math.prod(run.spec.shape) * math.log(2)
+  return {f'bits_{split.split}@{n}': {
+    **{name: evaluate.mean_and_error(value) for name, value in found.items()},
+    'nats_per_image': evaluate.mean_and_error(nats), 'repeats': REPEATS.value,
+  }}  # fmt: skip
+
+
+def reference(config, load, spec, n):
+  """(extractor, features of real images, what a row says of both)."""
+  from trilemma import evaluate, features
+
+  extractor, split = features.find(EXTRACTOR.value, spec), load(REFERENCE.value)
+  real = evaluate.real_features(extractor, config, split, load(OTHER[REFERENCE.value]), n)
+  return extractor, real, {
+    'reference': {**split.fingerprint(), 'floor': real.where}, 'extractor': extractor.sha256,
+  }  # fmt: skip
+
+
+def judge(row, names, extractor, real, images):
+  """Adds the metrics `names` of images() -> (u8[n,...], levels) to a row."""
+  from trilemma import evaluate, plots
+
+  features = functools.cache(lambda: extractor.extract(plots.to_pixels(*images())))
+  for name in names:
+    for first in evaluate.IN_FEATURES.get(name, ())[:1]:
+      row.add(
+        f'{first}_{extractor.name}@{len(real.pool)}',
+        lambda name=name: evaluate.judged(name, extractor, real, *features()),
+      )
+
+
+def of_images():
+  """A row for images that came from anywhere."""
+  import numpy as np
+
+  from configs import base
+  from trilemma import data, evaluate
+  from trilemma.exits import UserError
+
+  if not DATA.value:
+    raise UserError('--images needs --data, the name of what they should look like: mnist')
+  names = wanted(('fd', 'kid', 'pr', 'is'))
+  config = base.common()
+  images = data.read_images(IMAGES.value)
+  config.data.name = DATA.value
+  if DATA.value.startswith('folder:'):
+    config.data.resolution = images.shape[1]
+  load = functools.cache(lambda split: data.load(config.data, split, DATA_DIR.value))
+  spec = load(REFERENCE.value).spec
+  if images.shape[1:] != spec.shape:
+    raise UserError(f'{IMAGES.value} has images {images.shape[1:]}, {DATA.value} {spec.shape}')
+  n = at_least_two(min(N.value or len(images), len(images)))
+  if N.value > len(images):
+    raise UserError(f'--n={N.value}: {IMAGES.value} has {len(images)} images')
+  extractor, real, about = reference(config, load, spec, n)
+  out = Path(OUT.value or 'runs/images')
+  sha256 = data.sha256(np.ascontiguousarray(images[:n]))
+  row = evaluate.Row(out, {'family': 'images', 'images': sha256, 'n': n, **about})
+  judge(row, names, extractor, real, lambda: (images[:n], 256))
+  show(IMAGES.value, row.values)
+  return row.values
+
+
+def show(title, row):
+  """Prints a row as a table: a metric a line, with the same metric between real images."""
+
+  def text(value):
+    if not isinstance(value, dict):
+      return f'{value:.4f}'
+    spread = value.get('sd', value.get('standard_error'))
+    return f'{value["mean"]:.4f} +- {spread:.4f}'
+
+  print(f'{title}, n = {row["n"]}')
+  floors = {k: v for k, v in row.items() if f'{k}/floor' in row or ('@' in k and '/' not in k)}
+  if any(f'{k}/floor' in row for k in floors):
+    print(f'  {"":<22}{"samples":>20}{"real to real":>22}')
+  for name, value in floors.items():
+    if not name.startswith('bits_'):
+      floor = text(row[f'{name}/floor']) if f'{name}/floor' in row else ''
+      print(f'  {name:<22}{text(value):>20}{floor:>22}')
+  for name, value in row.items():
+    if name.startswith('bits_'):
+      terms = [k for k in value if k not in ('total', 'nats_per_image', 'repeats')]
+      print(f'  {name:<22}{text(value["total"]):>20}  bits/dim, '
+            + ', '.join(f'{k} {value[k]["mean"]:.4f}' for k in terms)
+            + f'; {text(value["nats_per_image"])} nats per image')  # fmt: skip
+  if 'nfe' in row:
+    speed = f'{row["seconds_per_image"]:.5f}'
+    print(f'  {"seconds per image":<22}{speed:>20}  {row["nfe"]:,} net calls, '
+          f'{row["compile_seconds"]:.1f} s to compile')  # fmt: skip
+  if any(k.startswith('fd_') for k in row):
+    print('  A Frechet distance is biased upwards at small n: compare it with its floor and at the '
+          'same n.')  # fmt: skip
+
+
+def compare(workdirs):
+  """One table and one figure of evaluated runs."""
+  from trilemma import compare as lib
+
+  out = Path(OUT.value or 'runs/compare')
+  rows = lib.rows_of(workdirs)
+  print(lib.table(rows))
+  lib.save(out, rows)
+  print(f'table and figure in {out}/compare.md, compare.json and compare.png')
+
+
 if __name__ == '__main__':
-  cli.run(main, required=('workdir',))
+  cli.run(main, positional=True)

@@ -36,27 +36,17 @@ def main(stop):
     curves[name] = t, curve
     step, ends = int(run.state.step), [float(curve[end]) for end in (0, -1)]
     rows = [json.loads(p.read_text()) for p in Path(workdir).glob(f'eval/{step}-*.json')]
-    rows = [row for row in rows if 'bits/total' in row and row['weights'] == 'ema']
-    if not rows:
+    rows = [row for row in rows if row['weights'] == 'ema']
+    bounds = {k: v for row in rows for k, v in row.items() if k.startswith('bits_')}
+    if not bounds:
       raise UserError(f'{workdir} has no bits/dim at step {step}: run python scripts/evaluate.py '
                       f'--workdir={workdir} --metrics=bits')  # fmt: skip
-    for row in rows:
-      bits = {k.split('/')[1]: v for k, v in row.items() if k.startswith('bits/')}
-      table.append(
-        {
-          'name': name,
-          'checkpoint': step,
-          'n': row['n'],
-          'seed': row['seed'],
-          'data': row['data'],
-          'ends': ends,
-          'bits': bits,
-        }
-      )
-      on = f'{row["n"]} {row["data"]["split"]} images'
-      print(f'{name}: gamma {ends[0]:.2f} to {ends[1]:.2f}, {on}, '
-            + ', '.join(f'{k} {v["mean"]:.4f} +- {v["standard_error"]:.4f}'
-                        for k, v in bits.items()))  # fmt: skip
+    for on, bits in bounds.items():
+      table.append({'name': name, 'checkpoint': step, 'on': on, 'ends': ends, 'bits': bits})
+      terms = [k for k in bits if k not in ('nats_per_image', 'repeats')]
+      print(f'{name}: gamma {ends[0]:.2f} to {ends[1]:.2f}, {on}: ' + ', '.join(
+        f'{k} {bits[k]["mean"]:.4f} +- {bits[k]["standard_error"]:.4f}' for k in terms
+      ))  # fmt: skip
   out = Path(OUT.value)
   out.mkdir(parents=True, exist_ok=True)
   plots.save_curves(out / 'gammas.png', curves, 't', 'gamma = -log SNR')

@@ -32,7 +32,7 @@ FRAMES = 12  # states in the process pictures
 
 def main(stop):
   from trilemma import plots
-  from trilemma.draw import labels_for, make_draw
+  from trilemma.draw import Draw, labels_for
   from trilemma.exits import UserError
   from trilemma.run import changed, open_checkpoint
 
@@ -60,8 +60,7 @@ def main(stop):
   said = f'step {int(run.state.step)}, {WEIGHTS.value} weights, seed {SEED.value}: '
 
   drawn = [
-    make_draw(r.model, spec, min(BATCH.value, n))(params, SEED.value, labels, stop=stop)
-    for r in runs
+    Draw(r.model, spec, min(BATCH.value, n))(params, SEED.value, labels, stop=stop) for r in runs
   ]
   if sweep:
     order = np.arange(n).reshape(-1, rows).T.ravel()  # labels go through the classes in turn
@@ -74,7 +73,7 @@ def main(stop):
   plots.save_png(out / 'samples.png', plots.tile(drawn[0], columns, spec.levels))
   np.savez(out / 'samples.npz', **{'arr_0': drawn[0], **({'label': labels} if labelled else {})})
   few = n if spec.shape[:2] == (1, 1) else min(n, 10)
-  draw = make_draw(runs[0].model, spec, few)
+  draw = Draw(runs[0].model, spec, few)
   _, states = draw(params, SEED.value, labels[:few], FRAMES, stop)
   plots.save_process(out, states)
   print(

@@ -12,7 +12,7 @@ from PIL import Image
 from configs import base
 from trilemma import families
 from trilemma.data import known_spec
-from trilemma.draw import cycle_labels, labels_for, make_draw
+from trilemma.draw import Draw, cycle_labels, labels_for
 from trilemma.exits import UserError
 from trilemma.plots import to_pixels
 from trilemma.run import open_checkpoint
@@ -49,7 +49,7 @@ def test_trains_saves_restores_and_samples(name, tmp_path, one_device):
   if config.family == 'classifier':
     assert run.model.sample is None and not (tmp_path / 'run' / 'samples').exists()
     return
-  draw = make_draw(run.model, run.spec, config.sample.n, one_device)
+  draw = Draw(run.model, run.spec, config.sample.n, one_device)
   images = draw(run.state.ema, 0, cycle_labels(config.sample.n, run.spec))
   assert images.dtype == np.uint8 and images.shape == (config.sample.n, *run.spec.shape)
   assert images.max() < run.spec.levels
@@ -100,19 +100,19 @@ def test_samples_do_not_depend_on_batch_size_or_devices(run):
   """Image i depends on (seed, i) only; a rounding may differ by one level, rarely."""
   opened = open_checkpoint(run)
   params, labels = opened.state.ema, cycle_labels(12, opened.spec)
-  one = make_draw(opened.model, opened.spec, 12, jax.devices()[:1])(params, 7, labels)
+  one = Draw(opened.model, opened.spec, 12, jax.devices()[:1])(params, 7, labels)
   for batch, devices in ((5, 1), (12, 8), (4, 4)):
-    draw = make_draw(opened.model, opened.spec, batch, jax.devices()[:devices])
+    draw = Draw(opened.model, opened.spec, batch, jax.devices()[:devices])
     np.testing.assert_allclose(draw(params, 7, labels).astype(int), one, atol=1)
     assert (draw(params, 7, labels) == one).mean() > 0.999
   assert not np.array_equal(
-    make_draw(opened.model, opened.spec, 12, jax.devices()[:1])(params, 8, labels), one
+    Draw(opened.model, opened.spec, 12, jax.devices()[:1])(params, 8, labels), one
   )
 
 
 def test_frames_end_with_the_images(run):
   opened = open_checkpoint(run, step=1, sample={'steps': 8, 'sampler': 'ancestral'})
-  draw = make_draw(opened.model, opened.spec, 3, jax.devices()[:1])
+  draw = Draw(opened.model, opened.spec, 3, jax.devices()[:1])
   images, frames = draw(opened.state.ema, 0, cycle_labels(5, opened.spec), frames=4)
   assert frames.shape == (4, 5, 8, 8, 1)
   # the images have 17 levels, the frames 256: half a level apart at most

@@ -73,15 +73,15 @@ def _fail(error):
   sys.exit(error.code)
 
 
-def run(main, required=()):
+def run(main, required=(), positional=False):
   """Calls main(stop) after parsing flags; a RunError becomes one line and its exit code.
 
-  `required` names the flags that must be given.
+  `required` names the flags that must be given. With `positional` main takes what is no flag, too.
   """
 
   def guarded(argv):
     try:
-      if argv[1:]:
+      if argv[1:] and not positional:
         raise UserError(f'unknown arguments: {" ".join(argv[1:])}')
       for name in required:
         if not flags.FLAGS[name].value:
@@ -93,7 +93,7 @@ def run(main, required=()):
       _quiet()
       jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'xla'))
       jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
-      main(Stop().install())
+      main(Stop().install(), *argv[1:])
     except RunError as e:
       _fail(e)
     except OSError as e:  # a full or vanished disk

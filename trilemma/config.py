@@ -10,8 +10,8 @@ from trilemma.parallel import MODES
 # What may differ when a run goes on: how far, how often, and on what.
 FREE = {
   'parallel', 'train.steps', 'train.inner_steps', 'train.log_every', 'train.eval_every',
-  'train.eval_batches', 'train.sample_every', 'train.save_every', 'train.save_minutes',
-  'train.keep', 'train.max_skipped', 'train.resident_gb',
+  'train.eval_batches', 'train.fd_proxy', 'train.sample_every', 'train.save_every',
+  'train.save_minutes', 'train.keep', 'train.max_skipped', 'train.resident_gb',
 }  # fmt: skip
 
 
@@ -40,6 +40,28 @@ def differences(old, new):
   keys = [k for k in sorted({*old, *new}) if k not in free and not k.startswith('sample.')]
   pairs = {k: (old.get(k, '(none)'), new.get(k, '(none)')) for k in keys}
   return {k: (a, b) for k, (a, b) in pairs.items() if a != b}
+
+
+def with_defaults(saved):
+  """A saved configuration, a dict, with the keys that were added since, at their defaults.
+
+  KeyError or AttributeError where it is no configuration of this project.
+  """
+  from configs import base  # experiments come after this package
+
+  family = getattr(base, saved['family'])
+  default = family(saved['model']['noisy']) if saved['family'] == 'classifier' else family()
+  default = default.to_dict()
+  default['net'] = getattr(base, saved['net']['name'])().to_dict()
+  default['optim'] = {player: base.optimizer().to_dict() for player in saved['optim']}
+
+  def filled(saved, default):
+    deeper = {
+      k: filled(saved[k], v) for k, v in default.items() if isinstance(v, dict) and k in saved
+    }
+    return {**default, **saved, **deeper}
+
+  return filled(saved, default)
 
 
 def check_train(config):

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,6 +157,31 @@ def _folder(path, split, resolution):
   return *_cached(cache_dir() / f'folder-{key}', decode), classes
 
 
+def read_images(path):
+  """u8[N,H,W,C] of a folder of images of one size, or of arr_0 in an .npz file."""
+  path = Path(path).expanduser()
+  if path.suffix == '.npz':
+    try:
+      with np.load(path) as arrays:
+        image = arrays['arr_0']
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+      raise UserError(f'{path} is no .npz file with the array arr_0: {e}') from e
+  else:
+    files = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+      raise UserError(f'no images ({", ".join(IMAGE_SUFFIXES)}) under {path}')
+    try:
+      pictures = [Image.open(file) for file in files]
+      grey = all(picture.mode in ('1', 'L') for picture in pictures)
+      pictures = [np.atleast_3d(p.convert('L' if grey else 'RGB')) for p in pictures]
+      image = np.stack(pictures)
+    except (UnidentifiedImageError, OSError, ValueError) as e:
+      raise UserError(f'{path}: images of one size are needed: {e}') from e
+  if image.ndim != 4 or image.dtype != np.uint8:
+    raise UserError(f'{path}: u8[N,H,W,C] is needed, not {image.dtype}{list(image.shape)}')
+  return image
+
+
 def _cached(path, decode):
   """decode(allocate)'s (image, label), read from or kept in the directory `path`.
 
@@ -254,9 +280,15 @@ def load(c, split='train', directory=''):
     raise UserError(f'{name} has no images in its split {split!r} (classes: {c.classes})')
   if image.shape[1:] != spec.shape:
     image = _resize(image, c.resolution, levels)
-  digest = hashlib.sha256(np.ascontiguousarray(image))
-  digest.update(np.ascontiguousarray(label))
-  return Data(spec, split, image, label, digest.hexdigest())
+  return Data(spec, split, image, label, sha256(image, label))
+
+
+def sha256(*arrays):
+  """The digest of arrays' contents, hexadecimal."""
+  digest = hashlib.sha256()
+  for array in arrays:
+    digest.update(np.ascontiguousarray(array))
+  return digest.hexdigest()
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,5 +1,7 @@
 """Drawing images from a model: fixed-size chunks, one key per image, progress."""
 
+import time
+
 import jax
 import numpy as np
 from tqdm import tqdm
@@ -30,55 +32,64 @@ def labels_for(n, choice, spec, conditional, label_drop):
   return np.full(n, choose('label', choice, known), np.int32)
 
 
-def make_draw(model, spec, batch_size, devices=None):
-  """draw(params, seed, labels i32[n], frames=0, stop=None) -> u8[n,H,W,C] (, u8[frames,n,H,W,C]).
+class Draw:
+  """Images of a model, compiled once for chunks of `batch_size`, rounded up to whole devices.
 
   Image i depends on (seed, i, labels[i]) only: any batch_size and number of devices draw the same,
-  up to the rounding of a convolution over another batch. Each chunk is padded to the same shape,
-  so that one compilation serves all. stop.check() is called between chunks.
+  up to the rounding of a convolution over another batch. compile_seconds is the time so far.
   """
-  devices = devices or jax.devices()
-  batch_size = -(-batch_size // len(devices)) * len(devices)
-  replicated, sharded = parallel.shardings(devices)
-  bar = tqdm(disable=True)
 
-  def tick(done, total):
-    bar.update(int(done) / int(total) + chunk - bar.n)
+  def __init__(self, model, spec, batch_size, devices=None):
+    self.model, self.shape = model, spec.shape
+    self.devices = devices or jax.devices()
+    self.batch_size = -(-batch_size // len(self.devices)) * len(self.devices)
+    self.compile_seconds = 0.0
+    self._compiled = {}
+    self._bar = tqdm(disable=True)
+    self._chunk = 0
 
-  chunk = 0
-  compiled = {}
+  def _tick(self, done, total):
+    self._bar.update(int(done) / int(total) + self._chunk - self._bar.n)
 
-  def draw(params, seed, labels, frames=0, stop=None):
-    nonlocal bar, chunk
+  def _run(self, frames, *arguments):
+    if frames not in self._compiled:
+      began = time.monotonic()
+      # a host callback would keep the program out of the compilation cache: only a terminal has one
+      tick = None if self._bar.disable else self._tick
+      sample = parallel.jit(
+        lambda params, keys, label: self.model.sample(params, keys, label, frames, tick)
+      )
+      self._compiled[frames] = sample.lower(*arguments).compile()
+      self.compile_seconds += time.monotonic() - began
+    return self._compiled[frames](*arguments)
+
+  def __call__(self, params, seed, labels, frames=0, stop=None, first=0):
+    """Images number first, first + 1, ...: u8[n,H,W,C] for labels i32[n] (, u8[frames,n,H,W,C]).
+
+    Each chunk is padded to the same shape. stop.check() is called between chunks.
+    """
     n = len(labels)
-    chunks = -(-n // batch_size)
-    bar = tqdm(
+    chunks = -(-n // self.batch_size)
+    self._bar = tqdm(
       total=chunks, desc='drawing', unit='chunk', disable=None, leave=False,
       bar_format='{l_bar}{bar}| {elapsed}<{remaining}',
     )  # fmt: skip
-    # a host callback would keep the program out of the compilation cache: only a terminal has one
-    if frames not in compiled:
-      on_host = None if bar.disable else tick
-      compiled[frames] = parallel.jit(
-        lambda params, keys, label: model.sample(params, keys, label, frames=frames, tick=on_host)
-      )
+    replicated, sharded = parallel.shardings(self.devices)
     params, key = jax.device_put(params, replicated), stream(seed, 'sample')
-    images = np.empty((n, *spec.shape), np.uint8)
+    images = np.empty((n, *self.shape), np.uint8)
     trace = []
-    with bar:
-      for chunk in range(chunks):
+    with self._bar:
+      for self._chunk in range(chunks):
         if stop:
           stop.check()
-        index = np.arange(chunk * batch_size, (chunk + 1) * batch_size)
+        index = np.arange(self.batch_size) + self._chunk * self.batch_size
         here = index[index < n]
-        keys = of_examples(key, index)
+        keys = of_examples(key, first + index)
         label = np.asarray(labels, np.int32)[np.minimum(index, n - 1)]
-        out = compiled[frames](params, *jax.device_put((keys, label), sharded))
+        out = self._run(frames, params, *jax.device_put((keys, label), sharded))
         image, states = out if frames else (out, None)
         images[here] = np.asarray(image)[: len(here)]
         if frames:
           trace.append(np.asarray(states)[:, : len(here)])
-        bar.update(chunk + 1 - bar.n)
+        self._bar.update(self._chunk + 1 - self._bar.n)
     return (images, np.concatenate(trace, 1)) if frames else images
-
-  return draw

@@ -1,22 +1,43 @@
-"""Measuring a run: likelihood bounds, distance of its samples to data, seconds per image."""
+"""Measuring samples and bounds by one protocol: what is expensive is done once and kept.
+
+In WORKDIR/eval/, named by the checkpoint and a hash of what it depends on: the rows of results
+(.json), the samples and the bound's values per example that they come from (.npz), and, while these
+are being made, a directory of their chunks.
+"""
 
 import hashlib
 import json
+import os
+import shutil
 import time
+import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
 from trilemma import metrics, parallel
-from trilemma.data import view
-from trilemma.draw import cycle_labels, make_draw
+from trilemma.data import cache_dir, view
+from trilemma.draw import Draw, cycle_labels
 from trilemma.exits import UserError
 from trilemma.keys import of_examples, stream
+from trilemma.plots import to_pixels
 from trilemma.run import digest, open_checkpoint
 from trilemma.workdir import versions
 from trilemma.writers import write_json
+
+# what each metric of samples is called in a row, before _<extractor>@<n>
+IN_FEATURES = {
+  'fd': ('fd',), 'kid': ('kid',), 'is': ('is',),
+  'pr': ('precision', 'recall', 'density', 'coverage'),
+}  # fmt: skip
+
+
+def key_of(facts):
+  """A short hash of JSON-ready facts."""
+  return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def chosen_rows(total, n):
@@ -25,7 +46,7 @@ def chosen_rows(total, n):
 
 
 def facts(run, weights):
-  """What every row says of its run."""
+  """What every result says of its run."""
   found = {
     'family': run.config.family, 'config': run.config.to_dict(), 'checkpoint': int(run.state.step),
     'weights': weights, 'device': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
@@ -36,43 +57,114 @@ def facts(run, weights):
   return found
 
 
-def row(directory, settings, measure):
-  """The row of these settings in `directory`: read where it is there, else measured and written."""
-  name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-  path = Path(directory) / f'{settings["checkpoint"]}-{name}.json'
-  if not path.exists():
-    path.parent.mkdir(exist_ok=True)
-    write_json(path, {**settings, **measure()})
-  return json.loads(path.read_text())
+class Row:
+  """One result: `settings`, and what was measured under them, each thing once."""
+
+  def __init__(self, directory, settings):
+    self.path = Path(directory) / f'{settings.get("checkpoint", "images")}-{key_of(settings)}.json'
+    self.path.parent.mkdir(parents=True, exist_ok=True)
+    self.values = json.loads(self.path.read_text()) if self.path.exists() else settings
+
+  def add(self, name, measure):
+    """Adds measure(), a dict, unless the row has `name` already."""
+    if name not in self.values:
+      self.values |= measure()
+      write_json(self.path, self.values)
 
 
-def bits_per_dim(model, params, data, n, batch_size, seed, devices=None, stop=None):
+def _read(path):
+  """The arrays in an .npz file; None where it is missing or damaged."""
+  try:
+    with np.load(path) as arrays:
+      return dict(arrays)
+  except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    return None
+
+
+def _write(path, arrays):
+  temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+  with temporary.open('wb') as file:
+    np.savez(file, **arrays)
+  temporary.replace(path)
+
+
+def _duration(seconds):
+  minutes, seconds = divmod(round(seconds), 60)
+  return f'{minutes // 60}h{minutes % 60:02d}m' if minutes >= 60 else f'{minutes}m{seconds:02d}s'
+
+
+def resumable(path, count, make, what, stop=None):
+  """The arrays of make(0), make(1), ... make(count - 1) one after another, kept in the file `path`.
+
+  make(i) -> {name: array}, with the 'seconds' f64[1] that it took. Until all are there each is a
+  file of its own, so that a killed call goes on with the next. The first says what all will cost.
+  """
+  whole = _read(path)
+  if whole is not None:
+    return whole
+  parts, found, said = path.with_suffix('.parts'), [], False
+  parts.mkdir(parents=True, exist_ok=True)
+  for i in tqdm(range(count), what, unit='chunk', disable=None, leave=False):
+    if stop:
+      stop.check()
+    file = parts / f'{i:06d}.npz'
+    chunk = _read(file)
+    if chunk is None:
+      chunk = make(i)
+      _write(file, chunk)
+      if not said and count - i > 1:
+        seconds = float(chunk['seconds'][0]) * (count - i - 1)
+        tqdm.write(f'{what}: the first of {count - i} chunks took {chunk["seconds"][0]:.1f} s, '
+                   f'about {_duration(seconds)} to go')  # fmt: skip
+        said = True
+    found.append(chunk)
+  whole = {name: np.concatenate([chunk[name] for chunk in found]) for name in found[0]}
+  _write(path, whole)
+  shutil.rmtree(parts)
+  return whole
+
+
+def bits_per_dim(
+  model, params, data, n, batch_size, seed, path, repeats=1, devices=None, stop=None
+):
   """The bound on n examples of `data`: {'total' and its terms: f64[n]} in bits/dim.
 
-  Example k depends on (seed, k) only. stop.check() is called between the parts of a batch.
+  Each is the mean over `repeats` estimates, which draw their noise anew. Example k depends on
+  (seed, repeat, k) only. stop.check() is called between the parts of a batch.
   """
   rows = chosen_rows(len(data.image), n)
   replicated, sharded = parallel.shardings(devices or jax.devices())
   batch_size = -(-batch_size // replicated.mesh.size) * replicated.mesh.size
+  batches = -(-n // batch_size)
   terms = parallel.jit(model.bits.terms)
-  params, key = jax.device_put(params, replicated), stream(seed, 'bits')
-  batches, found = -(-n // batch_size), []
-  bar = tqdm(total=batches * model.bits.parts, desc='bits/dim', unit='part', disable=None)
-  with bar:
-    for number in range(batches):
-      index = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
-      here = rows[np.minimum(index, n - 1)]
-      batch = {'image': data.image[here], 'label': data.label[here], 'index': index}
-      batch = jax.device_put(batch, sharded)
-      totals = {}
-      for part in range(model.bits.parts):
-        if stop:
-          stop.check()
-        for name, value in terms(params, key, batch, part).items():
-          totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
-        bar.update()
-      found.append(totals)
-  found = {name: np.concatenate([f[name] for f in found])[:n] for name in found[0]}
+  placed = []
+
+  def make(i):
+    repeat, number = divmod(i, batches)
+    if not placed:  # nothing touches the device where all is on disk
+      placed.append(jax.device_put(params, replicated))
+    index = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
+    here = rows[np.minimum(index, n - 1)]
+    batch = {'image': data.image[here], 'label': data.label[here], 'index': index}
+    batch = jax.device_put(batch, sharded)
+    key = stream(seed, f'bits {repeat}' if repeat else 'bits')
+    arguments = placed[0], key, batch
+    if len(placed) == 1:
+      placed.append(terms.lower(*arguments, np.int32(0)).compile())
+    began, totals = time.monotonic(), {}
+    for part in tqdm(range(model.bits.parts), 'one batch', disable=None, leave=False):
+      if stop:
+        stop.check()
+      for name, value in placed[1](*arguments, np.int32(part)).items():
+        totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
+    kept = min(batch_size, n - number * batch_size)
+    seconds = np.array([time.monotonic() - began])
+    return {**{name: value[:kept] for name, value in totals.items()}, 'seconds': seconds}
+
+  what = f'bits/dim of {n:,} images' + (f' x {repeats}' if repeats > 1 else '')
+  found = resumable(path, repeats * batches, make, what, stop)
+  del found['seconds']
+  found = {name: value.reshape(repeats, n).mean(0) for name, value in found.items()}
   return {'total': sum(found.values()), **found}
 
 
@@ -82,57 +174,112 @@ def mean_and_error(values):
   return {'mean': float(values.mean()), 'standard_error': float(error)}
 
 
-def draw_timed(run, params, n, batch_size, seed, stop=None):
-  """(images u8[n,H,W,C], seconds per image, seconds to compile), labels in turn."""
-  batch_size = -(-batch_size // jax.device_count()) * jax.device_count()
-  draw = make_draw(run.model, run.spec, batch_size)
+def drawn(run, params, n, batch_size, seed, path, stop=None):
+  """(images u8[n,H,W,C], {'nfe', 'seconds_per_image', 'compile_seconds'}), labels in turn.
+
+  The seconds are the median over chunks, without compiling.
+  """
+  draw = Draw(run.model, run.spec, batch_size)
   labels = cycle_labels(n, run.spec)
-  began = time.monotonic()
-  draw(params, seed, labels[:batch_size], stop=stop)
-  warm = time.monotonic()
-  images = draw(params, seed, labels, stop=stop)
-  seconds = (time.monotonic() - warm) / (-(-n // batch_size) * batch_size)
-  return images, seconds, max(0.0, warm - began - seconds * batch_size)
+
+  def make(i):
+    began, compiling = time.monotonic(), draw.compile_seconds
+    first = i * draw.batch_size
+    image = draw(params, seed, labels[first : first + draw.batch_size], stop=stop, first=first)
+    compiling = draw.compile_seconds - compiling
+    seconds = time.monotonic() - began - compiling
+    return {'arr_0': image, 'seconds': np.array([seconds]), 'compiling': np.array([compiling])}
+
+  what = f'drawing {n:,} images x {run.model.nfe:,} net calls'
+  found = resumable(path, -(-n // draw.batch_size), make, what, stop)
+  return found['arr_0'], {
+    'nfe': run.model.nfe,
+    'seconds_per_image': float(np.median(found['seconds'])) / draw.batch_size,
+    'compile_seconds': float(found['compiling'].max()),
+  }
 
 
-def feature_distance(extractor, config, data, n):
-  """(name, floor, distance(image u8[n,...])): Frechet distance in the extractor's features.
+class Real(NamedTuple):
+  """Features f32[n,D] and logits f32[n,K] of real images, and of as many others for the floor.
 
-  The floor is the distance of two disjoint sets of n real images. Real images are as the model sees
-  them, so binarised where config.data says so. Raises UserError where the extractor is for other
-  images or the split has too few.
+  `again` is None where there are not enough; `where` says which they are.
+  """
+
+  pool: np.ndarray
+  again: tuple[np.ndarray, np.ndarray] | None
+  where: str
+
+
+def real_features(extractor, config, data, other, n):
+  """The Real of n images of `data`; its floor is of n more, or else of n of the split `other`.
+
+  Real images are as the model sees them, so binarised or in bins where config.data says so. Kept in
+  the cache. Raises UserError for too few images, for ones that the extractor does not take, and for
+  a cached file of other images.
   """
   spec = data.spec
-  if (extractor.shape, extractor.levels) != (spec.shape, spec.levels):
-    raise UserError(
-      f'the extractor takes images {extractor.shape} of {extractor.levels} levels, '
-      f'not {spec.shape} of {spec.levels}'
-    )
-  if 2 * n > len(data.image):
-    raise UserError(f'{spec.name} {data.split} has {len(data.image)} images: two disjoint sets of '
-                    f'n need --n={len(data.image) // 2} or less')  # fmt: skip
-  both = np.random.default_rng(0).permutation(len(data.image))[: 2 * n]
+  extractor.check(spec.shape)
+  if n > len(data.image):
+    raise UserError(f'{spec.name} {data.split} has {len(data.image)} images: --n={len(data.image)}')
+  rows = np.random.default_rng(0).permutation(len(data.image))
+  floor = None
+  if 2 * n <= len(data.image):
+    floor, where = (data, np.sort(rows[n : 2 * n])), f'{n} more of {data.split}'
+  elif n <= len(other.image):
+    floor, where = (other, chosen_rows(len(other.image), n)), f'{n} of {other.split}'
+  else:
+    where = f'no floor: {data.split} has fewer than 2 x {n} images, {other.split} fewer than {n}'
+  about = {
+    'extractor': extractor.sha256, 'n': n, 'data': data.fingerprint(), 'where': where,
+    'bins': config.data.bins, 'binarise': config.data.binarise, 'shape': list(spec.shape),
+  }  # fmt: skip
+  path = cache_dir() / 'reference' / f'{key_of(about)}.npz'
+  saved = _read(path)
+  if saved is not None and json.loads(str(saved['about'])) != about:
+    raise UserError(f'{path} holds the features of other images: remove it')
 
-  def moments(rows):
+  def features(source, rows):
     keys = of_examples(stream(0, 'reference'), rows)
-    image = np.asarray(view(spec, config.data, keys, data.image[rows], False))
-    return metrics.moments(extractor.extract(image)[0])
+    image = np.asarray(view(spec, config.data, keys, source.image[rows], False))
+    return extractor.extract(to_pixels(image, spec.levels))
 
-  def distance(image):
-    return metrics.frechet_distance(*real, *metrics.moments(extractor.extract(image)[0]))
+  if saved is None:
+    saved = {'pool': features(data, np.sort(rows[:n]))[0]}
+    if floor:
+      saved['floor_pool'], saved['floor_logits'] = features(*floor)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, {**saved, 'about': np.array(json.dumps(about))})
+  again = (saved['floor_pool'], saved['floor_logits']) if floor else None
+  return Real(saved['pool'], again, where)
 
-  real, other = moments(np.sort(both[:n])), moments(np.sort(both[n:]))
-  return f'fd_{extractor.name}@{n}', metrics.frechet_distance(*real, *other), distance
+
+def distances(metric, real, pool, logits):
+  """{name: value} of one of IN_FEATURES, for features and logits of images to be judged."""
+  if metric == 'fd':
+    return {'fd': metrics.frechet_distance(*metrics.moments(real.pool), *metrics.moments(pool))}
+  if metric == 'kid':
+    return {'kid': metrics.kernel_distance(real.pool, pool)}
+  if metric == 'is':
+    return {'is': metrics.inception_score(logits)}
+  return metrics.manifolds(real.pool, pool)
 
 
-def point_distance(data, other, n):
-  """(name, floor, distance(points u8[n,1,1,D])): sliced Wasserstein to n points of `data`.
+def judged(metric, extractor, real, pool, logits):
+  """distances() and the floor's, as a row has them: named by extractor and n."""
+  named = lambda found, end='': {
+    f'{name}_{extractor.name}@{len(real.pool)}{end}': value for name, value in found.items()
+  }
+  floor = distances(metric, real, *real.again) if real.again else {}
+  return {**named(distances(metric, real, pool, logits)), **named(floor, '/floor')}
 
-  The floor is that of n points of `other`, a second draw. UserError for too few.
-  """
+
+def point_distance(data, other, n, images):
+  """Sliced Wasserstein of points u8[n,1,1,D] to n of `data`; the floor is n of `other`'s."""
   if n > min(len(data.image), len(other.image)):
     raise UserError(f'{data.spec.name} has {len(data.image)} points: use --n={len(data.image)}')
   flat = lambda image: np.asarray(image).reshape(len(image), -1)
   real, again = (flat(d.image[chosen_rows(len(d.image), n)]) for d in (data, other))
-  floor = metrics.sliced_wasserstein(again, real)
-  return f'swd@{n}', floor, lambda image: metrics.sliced_wasserstein(flat(image), real)
+  return {
+    f'swd@{n}': metrics.sliced_wasserstein(flat(images), real),
+    f'swd@{n}/floor': metrics.sliced_wasserstein(again, real),
+  }

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from trilemma import data as data_lib
-from trilemma import parallel, plots
+from trilemma import parallel, plots, proxy
 from trilemma.checkpoint import Checkpoints, save_once
-from trilemma.draw import cycle_labels, make_draw
+from trilemma.draw import Draw, cycle_labels
 from trilemma.exits import Diverged
 from trilemma.keys import stream
 from trilemma.step import eval_step, init_state
@@ -55,7 +55,10 @@ class Loop:
     self.clock = Clock(config.train.batch_size)
     self.saved_at = time.monotonic()
     self.eval_step = parallel.jit(partial(eval_step, setup.model))
-    self.draw = make_draw(setup.model, data.spec, config.sample.n, devices)
+    self.draw = Draw(setup.model, data.spec, config.sample.n, devices)
+    self.proxy, note = proxy.make(config, data, devices) if setup.model.sample else (None, '')
+    if note:
+      self.writer.say(note)
 
   def batch(self, k):
     """The batches of the next k steps, [k,B,...], on their devices."""
@@ -123,7 +126,8 @@ class Loop:
     )
 
   def evaluate(self):
-    """Writes the loss of the running mean on the first examples of the test split, same noise."""
+    """Writes the loss of the running mean on the first examples of the test split, same noise, and
+    the proxy of its samples' distance to real images."""
     size, test = self.config.train.batch_size, self.setup.test
     key, seen = stream(self.config.train.seed, 'eval'), []
     for number in range(min(self.config.train.eval_batches, max(1, len(test.image) // size))):
@@ -134,6 +138,8 @@ class Loop:
       seen.append(self.eval_step(self.state.ema, key, batch))
     seen = jax.device_get(seen)
     row = {name: _mean([m[name] for m in seen]) for name in seen[0]}
+    if self.proxy:
+      row |= self.proxy(self.state.ema, self.stop)
     self.writer.write(self.step, row)
     said = '  '.join(f'{name.removeprefix("eval/")} {value:.4f}' for name, value in row.items())
     n = min(len(seen) * size, len(test.image))

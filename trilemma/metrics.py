@@ -2,6 +2,8 @@
 
 import numpy as np
 from scipy.linalg import eigvalsh
+from scipy.special import log_softmax, logsumexp
+from sklearn.metrics import pairwise_distances_chunked
 
 from trilemma.exits import UserError
 
@@ -28,6 +30,82 @@ def frechet_distance(mean1, cov1, mean2, cov2):
   root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
   cross = np.sqrt(np.maximum(eigvalsh(root @ cov2 @ root), 0)).sum()
   return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * cross)
+
+
+def kernel_distance(a, b, subsets=100, size=0):
+  """KID of features f[N,D], f[M,D]: {'mean', 'sd'} over subsets drawn without replacement.
+
+  Of `size`, or else of 1,000 and at most half of the smaller set.
+
+  The unbiased squared MMD with the kernel (x y / D + 1)^3 (Binkowski et al. 2018); its mean over
+  draws is 0 for two sets of one distribution at any size, so that single values may be negative.
+  """
+  a, b = (np.asarray(x, np.float64) for x in (a, b))
+  size = size or min(1000, len(a) // 2, len(b) // 2)
+  rng = np.random.default_rng(0)
+  kernel = lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3
+  found = []
+  for _ in range(subsets):
+    x, y = (f[rng.choice(len(f), size, replace=False)] for f in (a, b))
+    xx, yy = kernel(x, x), kernel(y, y)
+    within = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
+    found.append(within / (size * (size - 1)) - 2 * kernel(x, y).mean())
+  return {'mean': float(np.mean(found)), 'sd': float(np.std(found))}
+
+
+def inception_score(logits, splits=10):
+  """exp of the mean KL(p(y|x) || p(y)) of logits f[N,K]: {'mean', 'sd'} over splits in order.
+
+  Salimans et al. 2016; 1 to K. It sees no real images.
+  """
+  found = []
+  for part in np.array_split(np.asarray(logits, np.float64), splits):
+    log_p = log_softmax(part, axis=1)
+    log_mean = logsumexp(log_p, axis=0) - np.log(len(part))
+    found.append(np.exp((np.exp(log_p) * (log_p - log_mean)).sum(1).mean()))
+  return {'mean': float(np.mean(found)), 'sd': float(np.std(found))}
+
+
+def _distances(a, b):
+  """(first row, distances f[rows,M]) of a f[N,D] to b f[M,D], as many rows as fit in memory."""
+  first = 0
+  for block in pairwise_distances_chunked(a, b, working_memory=256):
+    yield first, block
+    first += len(block)
+
+
+def _radii(x, *ks):
+  """Distance of each of x f[N,D] to its k-th nearest other, f[N] for each k."""
+  found = [np.partition(d, ks, axis=1)[:, ks] for _, d in _distances(x, x)]  # 0 is itself
+  return np.concatenate(found).T
+
+
+def manifolds(real, fake, k=3, k_density=5):
+  """{'precision', 'recall', 'density', 'coverage'} of features f[N,D], f[M,D].
+
+  Precision is the share of fakes within the k-nearest-neighbour ball of some real one, recall the
+  share of real ones within that of some fake (Kynkaanniemi et al. 2019). Density counts the balls
+  of real ones that a fake is in, over k_density; coverage is the share of real ones whose ball has
+  a fake in it (Naeem et al. 2020).
+  """
+  if min(len(real), len(fake)) <= k_density:
+    raise UserError(f'precision and recall need more than {k_density} images: --n={k_density + 1}')
+  near, wide = _radii(real, k, k_density)
+  (own,) = _radii(fake, k)
+  precise, dense = [], 0
+  recalled, covered = (np.zeros(len(real), bool) for _ in range(2))
+  for first, d in _distances(fake, real):
+    precise.append((d <= near).any(1))
+    inside = d <= wide
+    dense += inside.sum()
+    covered |= inside.any(0)
+    recalled |= (d <= own[first : first + len(d), None]).any(0)
+  return {
+    'precision': float(np.concatenate(precise).mean()),
+    'recall': float(recalled.mean()),
+    'density': float(dense / (k_density * len(fake))),
+    'coverage': float(covered.mean()),
+  }
 
 
 def settles(distance, share=0.1):

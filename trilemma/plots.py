@@ -101,6 +101,38 @@ def sampler_of(row):
   return row['config']['sample'].get('sampler', row['family'])
 
 
+def label_of(row):
+  """The sampler of a row and how many net calls it takes."""
+  return f'{sampler_of(row)}, {row["nfe"]:,} net calls'
+
+
+def save_trilemma(path, rows, name):
+  """Quality rows[name] against seconds per image, and against recall where it was measured: a line
+  per run and sampler, a mark per step count."""
+  from matplotlib.figure import Figure
+
+  recall = next((k for k in rows[0] if k.startswith('recall_') and '/' not in k), None)
+  xs = [('seconds per image', 'seconds_per_image')] + ([(recall, recall)] if recall else [])
+  figure = Figure(figsize=(5 * len(xs), 4), dpi=110)
+  axes = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
+  lines = dict.fromkeys((row['run'], sampler_of(row)) for row in rows)
+  floor = next((row[f'{name}/floor'] for row in rows if f'{name}/floor' in row), None)
+  for axis, (label, x) in zip(axes, xs, strict=True):
+    for run, sampler in lines:
+      own = [
+        r for r in rows if (r['run'], sampler_of(r)) == (run, sampler) and name in r and x in r
+      ]
+      axis.plot([r[x] for r in own], [r[name] for r in own], marker='o', label=f'{run} ({sampler})')
+    if floor:
+      axis.axhline(floor, color='grey', linestyle=':', label='real to real')
+    axis.set(xlabel=label, yscale='log', **({} if x == recall else {'xscale': 'log'}))
+    axis.grid(alpha=0.3)
+  axes[0].set_ylabel(name)
+  axes[0].legend(fontsize=7)
+  figure.tight_layout()
+  _save_figure(path, figure)
+
+
 def save_steps(path, rows, name):
   """Quality rows[name] against net calls and against seconds per image, a line per sampler."""
   from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from ml_collections import ConfigDict
 
-from trilemma.config import differences
+from trilemma.config import differences, with_defaults
 from trilemma.data import Spec
 from trilemma.exits import UserError
 from trilemma.writers import write_json
@@ -75,10 +75,11 @@ def read(workdir):
   """The contents of config.json. Raises UserError where there is none or it is damaged."""
   try:
     saved = json.loads((workdir / 'config.json').read_text())
-    return {key: saved[key] for key in ('config', 'spec', 'data', 'changes')}
+    config = with_defaults(saved['config'])
+    return {**{key: saved[key] for key in ('spec', 'data', 'changes')}, 'config': config}
   except FileNotFoundError:
     raise UserError(f'{workdir} is no run: it has no config.json') from None
-  except (OSError, json.JSONDecodeError, KeyError, TypeError) as e:
+  except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as e:
     raise UserError(f'{workdir / "config.json"} is damaged or of another program ({e})') from e
 
 

@@ -11,7 +11,8 @@ class Encoder(nn.Module):
   """net(z f32[B,H,W,C], t f32[B], label i32[B], train) -> logits f32[B,out_channels].
 
   The UNet's blocks down to its last level, as in Dhariwal and Nichol 2021, then the mean over
-  positions; the label is not used. H and W must divide by 2^(len(multipliers) - 1).
+  positions, kept as the intermediate 'pool'; the label is not used. H and W must divide by
+  2^(len(multipliers) - 1).
   """
 
   out_channels: int
@@ -38,6 +39,7 @@ class Encoder(nn.Module):
         if x.shape[1] in self.attention:
           x = Attention(self.heads, self.dtype)(x)
     x = nn.swish(GroupNorm()(x)).astype(jnp.float32).mean((1, 2))
+    self.sow('intermediates', 'pool', x)
     return nn.Dense(self.out_channels)(x)
 
 
