@@ -6,7 +6,7 @@ setup(
   description='Generative models in JAX: diffusion, Bayesian flows and GANs by one protocol.',
   python_requires='>=3.11',
   package_data={'trilemma': ['weights/*']},
-  packages=find_packages(include=['trilemma*', 'ddpm*', 'vdm*', 'bfn*']),
+  packages=find_packages(include=['trilemma*', 'ddpm*', 'vdm*', 'bfn*', 'gan*', 'cold*']),
   install_requires=[
     'jax>=0.10',
     'flax>=0.12',

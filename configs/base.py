@@ -263,6 +263,30 @@ def bfn():
   return config
 
 
+def cold():
+  """Cold diffusion with averaged columns."""
+  config = common()
+  config.family = 'cold'
+  config.model = {
+    'degradation': 'columns',  # or 'rows', 'blur'
+    'group': 1,  # columns or rows that go in one step
+    'order': 'random',  # of columns and rows; or 'outside_in', 'inside_out'
+    'order_seed': 0,  # of the random order
+    'steps': 20,  # T of blur; of columns and rows their number over `group`
+    'loss': 'l1',  # or 'mse'
+    'components': 10,  # of the Gaussian mixture that sampling may start from
+  }
+  config.sample.update(
+    {
+      'sampler': 'improved',  # Bansal et al.'s algorithm 2; or 'naive', their algorithm 1
+      'start': 'gmm',  # or 'gaussian', fitted to degraded images; 'real': those, a reconstruction
+      'start_noise': 0.002,  # standard deviation of noise added to the start
+      'frames': 'state',  # in process.png x; or 'guess': x_hat
+    }
+  )
+  return config
+
+
 def variants(config, words, *groups):
   """The config with the changes of comma-separated words, as in --config=configs/x.py:cosine,tiny.
 

@@ -171,7 +171,8 @@ def several(run, changes):
   runs = {}
   for chosen in itertools.product(*lists.values()):
     chosen = dict(zip(lists, chosen, strict=True))
-    chosen['steps'] = chosen['steps'] or run.config.model.steps
+    if 'steps' in chosen:
+      chosen['steps'] = chosen['steps'] or run.config.model.steps
     if 'few' in chosen:  # only shortcut chains have it, and they take it of the run's own steps
       unused = 'steps' if chosen['sampler'] == 'shortcut' else 'few'
       chosen[unused] = own[unused]

@@ -24,7 +24,10 @@ def define_sampling(**several):
   `several` names flags, with their help, that take a list instead: {name: list} in the dict.
   """
   one = {
-    'sampler': (flags.DEFINE_string, 'ancestral, ddim, dpmpp_2m; of VDM also shortcut.'),
+    'sampler': (
+      flags.DEFINE_string,
+      'ancestral, ddim, dpmpp_2m; of VDM also shortcut; of cold improved, naive.',
+    ),
     'steps': (flags.DEFINE_integer, 'Sampler steps; 0 for all of a DDPM.'),
     'spacing': (flags.DEFINE_string, "Steps of a DDPM evenly spaced in 't' or 'gamma'."),
     'eta': (flags.DEFINE_float, 'Of ddim: 0 deterministic to 1 ancestral.'),
@@ -32,6 +35,8 @@ def define_sampling(**several):
     'few': (flags.DEFINE_integer, 'Of shortcut: how many of the steps.'),
     'noise': (flags.DEFINE_string, 'Of shortcut: fixed, predicted or fresh.'),
     'guidance': (flags.DEFINE_float, 'Classifier-free: 0 unconditional, 1 conditional, more.'),
+    'start': (flags.DEFINE_string, 'Of cold diffusion: real (a reconstruction), gaussian or gmm.'),
+    'start_noise': (flags.DEFINE_float, 'Of cold diffusion: noise added to the start.'),
     'final': (flags.DEFINE_string, "Of BFN: 'mode' or 'draw' of the last distribution."),
     'frames': (flags.DEFINE_string, "In process.png: 'state' or 'guess', what it would become."),
     'classifier': (flags.DEFINE_string, 'Workdir of a classifier that guides.'),

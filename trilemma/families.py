@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 import bfn.model
+import cold.model
 import ddpm.classifier
 import ddpm.model
 import vdm.model
@@ -12,6 +13,7 @@ FAMILIES = {
   'ddpm': ddpm.model.make,
   'vdm': vdm.model.make,
   'bfn': bfn.model.make,
+  'cold': cold.model.make,
   'classifier': ddpm.classifier.make,
 }
 # A trained run of these guides the sampling of others: make_guide(config, spec, params).

@@ -39,6 +39,9 @@ class Loop:
     else:
       init = partial(init_state, setup.model, setup.tx)
       state = parallel.jit(init, once=True)(stream(config.train.seed, 'init'))
+      if setup.model.prepare:
+        params = setup.model.prepare(state.params, setup.data.image)
+        state = state._replace(params=params, ema=jax.tree.map(np.copy, params))
     self.step = int(state.step)
     self.state = runner.replicate(state)
     self.writer = Writer(self.workdir, self.step, config.train.steps)

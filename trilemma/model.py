@@ -33,6 +33,8 @@ class Model(NamedTuple):
   nfe:    net calls that drawing one image takes, a guided step counting twice
   bits:   Bits; None where the family has no likelihood
   remember: (params, notes of the global batch) -> params: what is learned without a gradient
+  prepare: (params, image u8[N,H,W,C] of the training split) -> params: what is fitted once, before
+          the first step, on the host
   """
 
   init: Callable
@@ -41,3 +43,4 @@ class Model(NamedTuple):
   bits: Bits | None
   nfe: int = 0
   remember: Callable | None = None
+  prepare: Callable | None = None

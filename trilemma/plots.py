@@ -97,8 +97,11 @@ def _save_figure(path, figure):
 
 
 def sampler_of(row):
-  """The sampler of a row of results; a family that has only one gives its own name."""
-  return row['config']['sample'].get('sampler', row['family'])
+  """The sampler of a row of results, and where it starts from if there is a choice; a family that
+  has only one gives its own name."""
+  sample = row['config']['sample']
+  name = sample.get('sampler', row['family'])
+  return f'{name} from {sample["start"]}' if 'start' in sample else name
 
 
 def label_of(row):

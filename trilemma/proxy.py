@@ -26,8 +26,9 @@ def make(config, data, devices):
   except UserError:
     return None, f'no fd proxy: there is no feature extractor for {data.spec.name}'
   cheap = config.copy_and_resolve_references()
-  cheap.sample.steps = min(config.sample.steps or STEPS, STEPS)
-  if 'sampler' in cheap.sample:
+  if 'steps' in cheap.sample:
+    cheap.sample.steps = min(config.sample.steps or STEPS, STEPS)
+  if 'eta' in cheap.sample:
     cheap.sample.update({'sampler': 'ddim', 'eta': 0.0})
   model = make_model(cheap, data.spec)
   share = N * model.nfe / (3 * train.eval_every * train.batch_size)

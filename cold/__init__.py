@@ -1,0 +1,1 @@
+"""Cold diffusion: degradations without noise (Bansal et al. 2022)."""
