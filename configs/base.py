@@ -263,6 +263,72 @@ def bfn():
   return config
 
 
+def dcgan_nets():
+  """The generator and the discriminator of Radford et al. 2016, for any square image."""
+  return ConfigDict({'name': 'dcgan_nets', 'features': 64})
+
+
+def ncsnpp():
+  """The generator of Xiao et al. 2022 for CIFAR-10."""
+  return ConfigDict(
+    {
+      'name': 'ncsnpp',
+      'channels': 128,
+      'multipliers': (1, 2, 2, 2),
+      'blocks': 2,
+      'attention': (16,),
+      'style': 256,  # width of the latent's mapping to gains and shifts
+      'mapping': 4,  # its hidden layers
+      'dtype': 'float32',
+    }
+  )
+
+
+def adversarial(family):
+  """Two players with Adam as GANs are used to."""
+  config = common()
+  config.family = family
+  players = ('discriminator', 'generator')
+  config.optim = {player: optimizer() for player in players}
+  for player in players:
+    config.optim[player].update({'b1': 0.5, 'clip': 0.0})
+  return config
+
+
+def dcgan():
+  """DCGAN with the settings of Radford et al. 2016."""
+  config = adversarial('dcgan')
+  config.net = dcgan_nets()
+  config.ema = 0.0  # the last parameters: running statistics belong to them
+  config.model = {
+    'latent': 100,
+    'real_label': 1.0,  # what the discriminator is to say of real images
+    'fake_label': 0.0,
+    'generator_label': 1.0,  # what the generator wants it to say
+    'noise': 0.0,  # standard deviation of what is added to images for the discriminator,
+    'noise_steps': 0,  # fading to 0 over so many steps
+    'conditional': False,  # on the data's classes
+  }
+  return config
+
+
+def ddgan():
+  """The denoising-diffusion GAN with the settings of Xiao et al. 2022 for CIFAR-10."""
+  config = adversarial('ddgan')
+  config.net = ncsnpp()
+  config.discriminator = {'channels': 128, 'multipliers': (1, 2, 4, 4), 'embedding': 256}
+  config.model = {
+    'steps': 4,  # T
+    'latent': 100,
+    'r1': 0.02,  # gradient penalty on real images,
+    'r1_every': 15,  # at every so many steps
+  }
+  for player, rate in (('discriminator', 1.25e-4), ('generator', 1.6e-4)):
+    config.optim[player].update({'learning_rate': rate, 'b2': 0.9, 'schedule': 'cosine'})
+  config.sample.frames = 'state'  # in process.png x; or 'guess': x_0
+  return config
+
+
 def cold():
   """Cold diffusion with averaged columns."""
   config = common()
@@ -321,10 +387,13 @@ def shrink(config):
     'hidden': 8,
     'width': 8,
     'layers': 1,
+    'features': 4,
+    'style': 8,
+    'mapping': 1,
+    'embedding': 8,
   }
-  config.net.update({
-    k: v for k, v in small.items() if k in config.net and type(v) is type(config.net[k])
-  })  # fmt: skip
+  for net in (config.net, config.get('discriminator', ConfigDict())):
+    net.update({k: v for k, v in small.items() if k in net and type(v) is type(net[k])})
   if 'schedule' in config.model:
     config.model.steps = 32
     config.model.rescale_betas = config.model.schedule == 'linear'

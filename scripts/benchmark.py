@@ -79,9 +79,11 @@ def main(stop):
 
   sampling, compile_seconds = {}, {'train': compile_train}
   if model.sample:
-    steps = config.sample.steps or config.model.steps
-    few = min(NFE.value, steps)
-    config.sample.steps = few
+    steps = few = model.nfe
+    if 'steps' in config.sample:
+      steps = config.sample.steps or config.model.steps
+      few = min(NFE.value, steps)
+      config.sample.steps = few
     sampler = parallel.jit(make_model(config, spec).sample)
     keys = jax.random.split(key, c.batch_size)
     label = np.zeros(c.batch_size, np.int32)
@@ -99,7 +101,7 @@ def main(stop):
     json.dumps({
       'family': config.family, 'data': spec.name, 'parameters': count,
       'device': devices[0].device_kind, 'devices': len(devices), 'batch_size': c.batch_size,
-      'dtype': config.net.dtype, 'inner_steps': inner,
+      'dtype': config.net.get('dtype', 'float32'), 'inner_steps': inner,
       'train_step_seconds': train_seconds,
       'train_images_per_second': c.batch_size / train_seconds,
       'host_seconds_per_step': host_seconds,

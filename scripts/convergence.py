@@ -32,6 +32,8 @@ def main(stop):
   for workdir, run in runs.items():
     if run.model.sample is None:
       raise UserError(f'{workdir} is a {run.config.family}, which draws no images')
+    if 'steps' not in run.config.sample:
+      raise UserError(f'{workdir} is a {run.config.family}, whose number of steps is fixed')
   curves, strips, rows = {}, [], []
   for workdir, run in runs.items():
     steps = STEPS.value or min(100, run.config.model.steps or 100)

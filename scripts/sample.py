@@ -44,7 +44,8 @@ def main(stop):
   runs = [changed(run, {**changes, 'guidance': scale}) for scale in scales]
   runs = runs or [changed(run, changes)]
   spec, model, sample = run.spec, run.config.model, runs[0].config.sample
-  labelled = model.conditional or bool(sample.get('classifier'))
+  conditional = model.get('conditional', False)
+  labelled = conditional or bool(sample.get('classifier'))
   if LABEL.value == 'none' and (sample.get('classifier') or any(s > 1 for s in scales)):
     raise UserError(
       '--label=none has no class to guide towards: leave out --guidance and --classifier'
@@ -53,7 +54,8 @@ def main(stop):
   rows = len(spec.classes) if labelled and not LABEL.value else 4
   n = N.value or (4 * rows if sweep else 100)
   n = -(-n // rows) * rows if sweep else n
-  labels = labels_for(n, LABEL.value, spec, labelled, model.conditional and model.label_drop)
+  dropped = conditional and model.get('label_drop', 0.0)
+  labels = labels_for(n, LABEL.value, spec, labelled, dropped)
   params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
   out = Path(OUT.value or WORKDIR.value)
   out.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import bfn.model
 import cold.model
 import ddpm.classifier
 import ddpm.model
+import gan.dcgan
+import gan.ddgan
 import vdm.model
 from trilemma.exits import UserError, choose
 
@@ -13,6 +15,8 @@ FAMILIES = {
   'ddpm': ddpm.model.make,
   'vdm': vdm.model.make,
   'bfn': bfn.model.make,
+  'dcgan': gan.dcgan.make,
+  'ddgan': gan.ddgan.make,
   'cold': cold.model.make,
   'classifier': ddpm.classifier.make,
 }

@@ -101,6 +101,13 @@ class Loop:
     self.writer.write(self.step, row)
     batch_size = self.config.train.batch_size
     self.writer.status(self.step, losses, row['train/images_per_second'], batch_size)
+    for name in row:
+      if name.endswith('/collapsed') and row[name] > 0.5:
+        of = name.removesuffix('collapsed')
+        self.writer.say(
+          f'warning: the images of {of.split("/")[1]} are of one colour, all values in '
+          f'{row[of + "min"]:.2f} to {row[of + "max"]:.2f}'
+        )
     self.pending = []
     self.clock.reset()
     self._check_skipped(seen)
@@ -160,7 +167,7 @@ class Loop:
     if draws and not (again and picture.exists()):
       labels = cycle_labels(c.sample.n, spec)
       images = self.draw(self.state.ema, c.train.seed, labels, stop=self.stop)
-      classes = spec.classes if c.model.conditional else ()
+      classes = spec.classes if c.model.get('conditional') else ()
       sheet = plots.tile(images, plots.columns_for(len(images), classes), spec.levels)
       picture.parent.mkdir(exist_ok=True)
       plots.save_png(picture, sheet)

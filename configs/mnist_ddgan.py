@@ -1,0 +1,22 @@
+"""Denoising-diffusion GAN on 28x28 MNIST.
+
+python scripts/train.py --config=configs/mnist_ddgan.py --workdir=runs/mnist_ddgan
+"""
+
+from configs import base, digits_ddgan
+
+
+def get_config(variant=''):
+  config = base.ddgan()
+  config.data.name = 'mnist'
+  config.net.update({
+    'channels': 32, 'multipliers': (1, 2, 2), 'blocks': 1, 'attention': (7,), 'style': 64,
+    'mapping': 2,
+  })  # fmt: skip
+  config.discriminator.update({'channels': 32, 'multipliers': (1, 2, 4), 'embedding': 64})
+  config.model.update({'latent': 64, 'r1': 0.05})
+  for optim in config.optim.values():
+    optim.learning_rate = 5e-4
+  config.ema = 0.999
+  config.train.update({'steps': 10_000, 'batch_size': 64, 'sample_every': 1000})
+  return base.variants(config, variant, digits_ddgan.STEPS)
