@@ -10,10 +10,10 @@ def get_config(variant=''):
   config = base.ddgan()
   config.data.name = 'mnist'
   config.net.update({
-    'channels': 32, 'multipliers': (1, 2, 2), 'blocks': 1, 'attention': (7,), 'style': 64,
+    'channels': 16, 'multipliers': (1, 2, 2), 'blocks': 1, 'attention': (7,), 'style': 64,
     'mapping': 2,
   })  # fmt: skip
-  config.discriminator.update({'channels': 32, 'multipliers': (1, 2, 4), 'embedding': 64})
+  config.discriminator.update({'channels': 16, 'multipliers': (1, 2, 4), 'embedding': 64})
   config.model.update({'latent': 64, 'r1': 0.05})
   for optim in config.optim.values():
     optim.learning_rate = 5e-4

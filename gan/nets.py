@@ -6,7 +6,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from trilemma.nets.layers import KERNEL_INIT, ZERO_INIT, Conv, keep_gradient, sinusoid
+from trilemma.nets.layers import (
+  KERNEL_INIT,
+  ZERO_INIT,
+  Conv,
+  GroupNorm,
+  group_norm,
+  keep_gradient,
+  sinusoid,
+)
 
 NORMAL = nn.initializers.normal(0.02)
 
@@ -124,15 +132,9 @@ class AdaptiveNorm(nn.Module):
   @nn.compact
   def __call__(self, x, style):
     c = x.shape[-1]
-    groups = math.gcd(c, min(c // 4, 32))
-    y = x.astype(jnp.float32).reshape(len(x), -1, groups, c // groups)
-    mean, variance = y.mean((1, 3), keepdims=True), y.var((1, 3), keepdims=True)
-    y = ((y - mean) * jax.lax.rsqrt(variance + 1e-6)).reshape(x.shape)
     first = lambda key, shape, dtype: jnp.concatenate([jnp.ones(c), jnp.zeros(c)]).astype(dtype)
-    gain, shift = jnp.split(
-      nn.Dense(2 * c, kernel_init=KERNEL_INIT, bias_init=first)(style)[:, None, None], 2, -1
-    )
-    return (y * gain + shift).astype(x.dtype)
+    gain, shift = jnp.split(nn.Dense(2 * c, kernel_init=KERNEL_INIT, bias_init=first)(style), 2, -1)
+    return group_norm(x, gain, shift)
 
 
 class AdaptiveBlock(nn.Module):
@@ -168,7 +170,7 @@ class AttentionBlock(nn.Module):
   @nn.compact
   def __call__(self, x):
     b, h, w, c = x.shape
-    y = nn.GroupNorm(math.gcd(c, min(c // 4, 32)))(x).reshape(b, h * w, 1, c)
+    y = GroupNorm()(x).reshape(b, h * w, 1, c)
     q, k, v = (
       nn.Dense(c, kernel_init=KERNEL_INIT, dtype=self.dtype, name=name)(y)
       for name in ('query', 'key', 'value')
@@ -230,7 +232,7 @@ class DDGenerator(nn.Module):
       h = attend(h)
       if level:
         h = block(h, c * multiplier, 'up')
-    h = nn.swish(nn.GroupNorm(math.gcd(h.shape[-1], min(h.shape[-1] // 4, 32)))(h))
+    h = nn.swish(GroupNorm()(h))
     return jnp.tanh(Conv(image, kernel_init=ZERO_INIT)(h.astype(jnp.float32)))
 
 

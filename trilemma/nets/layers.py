@@ -101,33 +101,42 @@ def keep_gradient(x):
 keep_gradient.defvjp(lambda x: (x, None), lambda _, dy: (_barrier(dy),))
 
 
-class GroupNorm(nn.Module):
-  """Group normalisation over [B,H,W,C] with statistics in float32 (eps 1e-6, as TF contrib).
+def groups_of(channels):
+  """32 groups, or in narrow nets fewer, so that a group has at least 4 channels.
 
-  32 groups, or in narrow nets fewer, so that a group has at least 4 channels: a group of one would
-  remove the time and the label, which are added just before as a constant per channel.
+  A group of one would remove the time and the label, which are added just before it as a constant
+  per channel.
   """
+  return math.gcd(channels, 2 ** int(math.log2(max(1, min(32, channels // 4)))))
+
+
+def group_norm(x, gain, shift, epsilon=1e-6):
+  """x f[B,H,W,C] normalised over each of groups_of(C), times gain, plus shift: f32[C] or [B,C]."""
+  batch, channels = x.shape[0], x.shape[-1]
+  flat, groups = x.reshape(batch, -1, channels), groups_of(channels)
+
+  def over_group(s):  # mean over the group's channels and positions, one value per channel
+    s = s.reshape(batch, groups, -1)
+    mean = s.sum(-1, keepdims=True) / (s.shape[-1] * flat.shape[1])
+    return jnp.broadcast_to(mean, s.shape).reshape(batch, channels)
+
+  s1, s2 = channel_moments(flat)
+  mean = over_group(s1)
+  variance = jnp.maximum(over_group(s2) - mean * mean, 0.0)
+  a = gain * lax.rsqrt(variance + epsilon)
+  return channel_affine(flat, a, shift - mean * a).reshape(x.shape)
+
+
+class GroupNorm(nn.Module):
+  """Group normalisation over [B,H,W,C] with statistics in float32 (eps 1e-6, as TF contrib)."""
 
   epsilon: float = 1e-6
 
   @nn.compact
   def __call__(self, x):
-    batch, channels = x.shape[0], x.shape[-1]
-    scale = self.param('scale', nn.initializers.ones_init(), (channels,))
-    bias = self.param('bias', nn.initializers.zeros_init(), (channels,))
-    groups = math.gcd(channels, 2 ** int(math.log2(max(1, min(32, channels // 4)))))
-    flat = x.reshape(batch, -1, channels)
-
-    def over_group(s):  # mean over the group's channels and positions, one value per channel
-      s = s.reshape(batch, groups, -1)
-      mean = s.sum(-1, keepdims=True) / (s.shape[-1] * flat.shape[1])
-      return jnp.broadcast_to(mean, s.shape).reshape(batch, channels)
-
-    s1, s2 = channel_moments(flat)
-    mean = over_group(s1)
-    variance = jnp.maximum(over_group(s2) - mean * mean, 0.0)
-    a = scale * lax.rsqrt(variance + self.epsilon)
-    return channel_affine(flat, a, bias - mean * a).reshape(x.shape)
+    scale = self.param('scale', nn.initializers.ones_init(), (x.shape[-1],))
+    bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],))
+    return group_norm(x, scale, bias, self.epsilon)
 
 
 class Conv(nn.Module):
