@@ -1,4 +1,4 @@
-# make demo: train, sample and look, on digits that ship with scikit-learn.  make test: the suite.
+# make demo: train, sample and evaluate, on digits that ship with scikit-learn.  make test: the suite.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -9,6 +9,7 @@ DEMO := runs/digits_ddpm
 demo: $(VENV)/installed
 	$(RUN) scripts/train.py --config=configs/digits_ddpm.py --workdir=$(DEMO)
 	$(RUN) scripts/sample.py --workdir=$(DEMO)
+	$(RUN) scripts/evaluate.py --workdir=$(DEMO) --n=700 --bits_n=50
 	@echo "Pictures: $(DEMO)/samples.png (a column per digit), process.png, process.gif"
 	@echo "Next:     $(RUN) scripts/sample.py --workdir=$(DEMO) --label=3 --n=25 --seed=1"
 
