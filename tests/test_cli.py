@@ -1,14 +1,21 @@
 """The command line: what users type wrong gets one line and exit code 2, and loses nothing."""
 
+import functools
+import importlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import PLAIN_FLAGS, ROOT
 from PIL import Image
+
+from trilemma.train import train
 
 TINY = f'--config={ROOT}/tests/tiny.py'
 # TensorFlow is not installed, as far as an import can tell, and a connection is an error
@@ -26,10 +33,32 @@ socket.getaddrinfo = refuse
 """
 
 
+@functools.cache
+def server():
+  """The process of server.py, with the environment of this one."""
+  return subprocess.Popen(
+    [sys.executable, str(ROOT / 'tests' / 'server.py')], text=True, stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, 'PYTHONPATH': str(ROOT)},
+  )  # fmt: skip
+
+
 def call(script, *flags, code=0, **environment):
-  command = [sys.executable, str(ROOT / 'scripts' / f'{script}.py'), *flags]
+  """Runs scripts/SCRIPT.py: its exit code must be `code`. A new interpreter where PYTHONPATH says
+  what it may import, else a fork of the server."""
+  argv = [str(ROOT / 'scripts' / f'{script}.py'), *flags]
   environment = {**os.environ, 'XLA_FLAGS': PLAIN_FLAGS, **environment}
-  done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+  if 'PYTHONPATH' in environment:
+    done = subprocess.run(
+      [sys.executable, *argv], capture_output=True, text=True, env=environment, timeout=300
+    )
+  else:
+    with tempfile.TemporaryDirectory() as directory:
+      files = [Path(directory) / name for name in ('stdout', 'stderr')]
+      request = {'argv': argv, 'environment': environment, **{f.name: str(f) for f in files}}
+      server().stdin.write(json.dumps(request) + '\n')
+      server().stdin.flush()
+      returned = int(server().stdout.readline())
+      done = subprocess.CompletedProcess(argv, returned, *(file.read_text() for file in files))
   assert done.returncode == code, done.stdout + done.stderr
   return done
 
@@ -40,7 +69,7 @@ def call(script, *flags, code=0, **environment):
   ((TINY, '--config.train.stpes=3'), "did you mean 'steps'?"),
   ((TINY, '--config.train.steps=many'), 'many'),
   ((TINY, '--confg.train.steps=3'), 'confg'),
-  ((TINY, '--config.family=ddmp'), 'choose from bfn, classifier, ddpm, vdm'),
+  ((TINY, '--config.family=ddmp'), 'choose from bfn, classifier, cold, dcgan, ddgan, ddpm'),
   ((TINY, '--config.data.name=mnist', '--data_dir=/nowhere'), 'scripts/download.py mnist'),
   ((TINY, '--config.train.batch_size=0'), 'at least 1'),
   ((TINY, 'stray'), 'unknown arguments: stray'),
@@ -102,6 +131,43 @@ def test_benchmark_prints_one_line_of_json():
   row = json.loads(done.stdout.splitlines()[-1])
   assert row['train_images_per_second'] > 0 and row['sample_images_per_second'] > 0
   assert row['compile_seconds']['train'] > 0 and row['peak_memory_mb'] > 0
+
+
+def test_schedules_of_several_runs_in_one_picture(tmp_path):
+  for gamma in ('fixed_linear', 'variance'):
+    workdir = one_step(f'digits_vdm:{gamma}', tmp_path / gamma)
+    if gamma == 'variance':
+      refused = call('gammas', f'--workdirs={workdir}', f'--out={tmp_path}/out', code=2)
+      assert f'evaluate.py --workdir={workdir} --metrics=bits' in refused.stderr
+    call('evaluate', f'--workdir={workdir}', '--metrics=bits', '--n=4')
+  both = f'{tmp_path}/fixed_linear,{tmp_path}/variance'
+  done = call('gammas', f'--workdirs={both}', f'--out={tmp_path}/out')
+  assert 'fixed_linear' in done.stdout and 'learned_net, variance' in done.stdout
+  table = json.loads((tmp_path / 'out' / 'gammas.json').read_text())
+  assert table[0]['ends'] == pytest.approx([-8.8, 5.0])
+  assert table[1]['bits']['total']['mean'] > 0 and (tmp_path / 'out' / 'gammas.png').exists()
+
+
+def test_how_soon_guesses_are_right(tmp_path):
+  bfn, gan = one_step('digits_bfn', tmp_path / 'bfn'), one_step('digits_dcgan', tmp_path / 'gan')
+  done = call('convergence', f'--workdirs={bfn}', '--n=4', '--steps=6', f'--out={tmp_path}/out')
+  assert 'a tenth of its first distance' in done.stdout
+  (row,) = json.loads((tmp_path / 'out' / 'convergence.json').read_text())
+  assert len(row['distance']) == 6 and row['distance'][0] > 0
+  assert Image.open(tmp_path / 'out' / 'states.png').size[0] > 256
+  refused = call('convergence', f'--workdirs={gan}', f'--out={tmp_path}/out', code=2)
+  assert 'whose number of steps is fixed' in refused.stderr
+
+
+def one_step(words, workdir):
+  """A tiny run of configs/NAME.py:VARIANT after one step."""
+  name, _, variant = words.partition(':')
+  config = importlib.import_module(f'configs.{name}').get_config(f'{variant},tiny')
+  config.train.update({
+    'steps': 1, 'log_every': 1, 'save_every': 1, 'eval_every': 0, 'sample_every': 0,
+  })  # fmt: skip
+  train(config, workdir, devices=jax.devices()[:1])
+  return workdir
 
 
 def test_download_names_what_it_can():

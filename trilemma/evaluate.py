@@ -134,7 +134,7 @@ def bits_per_dim(
   """
   rows = chosen_rows(len(data.image), n)
   replicated, sharded = parallel.shardings(devices or jax.devices())
-  batch_size = -(-batch_size // replicated.mesh.size) * replicated.mesh.size
+  batch_size = -(-min(batch_size, n) // replicated.mesh.size) * replicated.mesh.size
   batches = -(-n // batch_size)
   terms = parallel.jit(model.bits.terms)
   placed = []
@@ -179,7 +179,7 @@ def drawn(run, params, n, batch_size, seed, path, stop=None):
 
   The seconds are the median over chunks, without compiling.
   """
-  draw = Draw(run.model, run.spec, batch_size)
+  draw = Draw(run.model, run.spec, min(batch_size, n))
   labels = cycle_labels(n, run.spec)
 
   def make(i):
