@@ -1,7 +1,7 @@
 """Runs scripts for tests in forks of one process that has made their imports, which saves seconds.
 
 Reads requests as lines of JSON: argv, environment, and the files for stdout and stderr. Answers
-each with a line, the exit code. No backend of JAX is started here, so that a fork may start its own.
+each with a line, the exit code. No backend of JAX is started here, so a fork may start its own.
 """
 
 import importlib
