@@ -80,9 +80,9 @@ def blur(shape, c):
   heat = np.float32(np.exp(-squares * times))
 
   def apply(x, s):
-    spectrum = jnp.einsum('ph,qw,bhwc->bpqc', *waves, x)
+    spectrum = jnp.einsum('ph,qw,bhwc->bpqc', *waves, x, precision='highest')
     kept = jnp.asarray(heat)[jnp.reshape(s, -1)][..., None]
-    return jnp.einsum('ph,qw,bpqc->bhwc', *waves, spectrum * kept)
+    return jnp.einsum('ph,qw,bpqc->bhwc', *waves, spectrum * kept, precision='highest')
 
   def expand(code):
     return jnp.broadcast_to(code[:, None, None], (len(code), height, width, channels))

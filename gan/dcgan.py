@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan.nets import DCDiscriminator, DCGenerator
-from gan.watch import collapse
+from gan.nets import DCDiscriminator, DCGenerator, sides
+from gan.watch import collapse, refuse_pmap
 from trilemma import gaussian
 from trilemma import keys as keylib
 from trilemma.data import view
@@ -21,8 +21,9 @@ from trilemma.samplers import noise_like
 def check(config, spec):
   """Raises UserError for settings that contradict each other or the data."""
   m = config.model
-  if spec.shape[0] != spec.shape[1] or spec.shape[0] % 2:
-    raise UserError(f'a DCGAN needs square images of an even side, not {spec.shape[:2]}')
+  refuse_pmap(config)
+  if spec.shape[0] != spec.shape[1] or len(sides(spec.shape[0])) < 2:
+    raise UserError(f'a DCGAN needs square images of an even side above 4, not {spec.shape[:2]}')
   for name in ('real_label', 'fake_label', 'generator_label'):
     if not 0 <= m[name] <= 1:
       raise UserError(f'config.model.{name}={m[name]} is no probability')

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan.nets import DDDiscriminator, DDGenerator
-from gan.watch import collapse
+from gan.watch import collapse, refuse_pmap
 from trilemma import gaussian
 from trilemma import keys as keylib
 from trilemma.data import view
@@ -46,6 +46,7 @@ def before(x_t, x_0, g_s, g_t, eps):
 def check(config, spec):
   """Raises UserError for settings that contradict each other or the data."""
   m, d, g = config.model, config.discriminator, config.net
+  refuse_pmap(config)
   if m.steps < 1:
     raise UserError(f'config.model.steps={m.steps} must be at least 1')
   if m.r1 < 0 or m.r1_every < 1:

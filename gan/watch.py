@@ -1,8 +1,16 @@
-"""What to watch of a generator."""
+"""What to watch of a generator, and what the nets of GANs cannot do."""
 
 import jax.numpy as jnp
 
+from trilemma.exits import UserError
+
 CONSTANT = 0.05  # on the scale -1..1
+
+
+def refuse_pmap(config):
+  """Raises UserError: under pmap batch statistics would be of each device's share."""
+  if config.parallel == 'pmap':
+    raise UserError('a GAN has statistics of the whole batch: use --config.parallel=jit')
 
 
 def collapse(x):

@@ -54,13 +54,27 @@ def main(stop, *workdirs):
   from trilemma.exits import UserError
 
   if COMPARE.value:
+    refuse_all_but('compare', 'out')
     return compare(workdirs)
   if workdirs:
     raise UserError(f'unknown arguments: {" ".join(workdirs)}')
   if bool(WORKDIR.value) == bool(IMAGES.value):
     raise UserError('one of --workdir=RUN and --images=FOLDER is needed; --help lists all flags')
-  row = of_images() if IMAGES.value else of_run(stop)
-  print(json.dumps(row))
+  if IMAGES.value:
+    refuse_all_but('images', 'data', 'out', 'data_dir', 'metrics', 'n', 'extractor', 'reference')
+  elif DATA.value:
+    raise UserError('--data is for --images: a run knows its data')
+  print(json.dumps(of_images() if IMAGES.value else of_run(stop)))
+
+
+def refuse_all_but(mode, *names):
+  """Raises UserError for a flag of this script that would do nothing."""
+  from trilemma.exits import UserError
+
+  own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)]
+  for name in [*own, *(holder.name for holder in SAMPLING.flags)]:
+    if flags.FLAGS[name].present and name not in (mode, *names):
+      raise UserError(f'--{name} is not for --{mode}')
 
 
 def wanted(default):
@@ -82,8 +96,9 @@ def at_least_two(n):
 
 def of_run(stop):
   from trilemma import data, evaluate, plots
+  from trilemma import rows as row_lib
   from trilemma.exits import UserError
-  from trilemma.run import open_checkpoint
+  from trilemma.run import changed, open_checkpoint
 
   run = open_checkpoint(WORKDIR.value, STEP.value)
   params = run.state.ema if WEIGHTS.value == 'ema' else run.state.params
@@ -98,8 +113,13 @@ def of_run(stop):
   names = wanted(can)
   draws = [name for name in names if name != 'bits']
   changes = SAMPLING()
-  if changes and not draws:
-    raise UserError(f'--{next(iter(changes))} is for samples: bits/dim takes none')
+  own = {k: v for k, v in changes.items() if k == 'clip'}  # a DDPM's bound sees this, too
+  if changes.keys() - own and not draws:
+    raise UserError(f'--{min(changes.keys() - own)} is for samples: bits/dim takes none')
+  if 'bits' not in names:
+    for name in ('repeats', 'bits_n', 'split'):
+      if flags.FLAGS[name].present:
+        raise UserError(f'--{name} is for bits, which --metrics leaves out')
   load = functools.cache(lambda split: data.load(run.config.data, split, DATA_DIR.value))
   facts = {'batch': BATCH.value, 'seed': SEED.value}
 
@@ -115,43 +135,46 @@ def of_run(stop):
     if n_bits > len(split.image):
       has = f'{run.spec.name} {SPLIT.value} has {len(split.image)} images'
       raise UserError(f'bits of {n_bits} images: {has}')
-    bits = bound(run, params, split, n_bits, facts, out, stop)
+    bits = bound(changed(run, own), params, split, n_bits, facts, out, stop)
   if not draws:
-    row = evaluate.Row(out, {**evaluate.facts(run, WEIGHTS.value), **facts, 'n': n_bits})
-    row.add(next(iter(bits)), lambda: bits)
+    settings = {**evaluate.facts(changed(run, own), WEIGHTS.value), **facts, 'n': n_bits}
+    row = row_lib.Row(out, settings)
+    row.update(bits)
     show(f'{WORKDIR.value} step {row.values["checkpoint"]}', row.values)
     return row.values
 
   facts['n'] = at_least_two(n)
   if points:
     real, other = load(REFERENCE.value), load(OTHER[REFERENCE.value])
-    facts['reference'] = real.fingerprint()
-  elif draws != ['speed']:
+    facts['reference'] = {**real.fingerprint(), 'used': n}
+  judged = [name for name in draws if name in evaluate.IN_FEATURES]
+  if judged:
     extractor, real, about = reference(run.config, load, run.spec, n)
     facts.update(about)
   rows = []
   for one in several(run, changes):
-    row = evaluate.Row(out, {**evaluate.facts(one, WEIGHTS.value), **facts})
+    row = row_lib.Row(out, {**evaluate.facts(one, WEIGHTS.value), **facts})
 
     @functools.cache
     def drawn(one=one):
       of = {**evaluate.facts(one, WEIGHTS.value), **{k: facts[k] for k in ('batch', 'seed', 'n')}}
-      path = out / f'{of["checkpoint"]}-{evaluate.key_of(of)}.npz'
+      path = out / f'{of["checkpoint"]}-{row_lib.key_of(of)}.npz'
       return evaluate.drawn(one, params, facts['n'], facts['batch'], facts['seed'], path, stop)
 
     row.add('nfe', lambda: drawn()[1])
     if bits:
-      row.add(next(iter(bits)), lambda: bits)
-    if points:
+      row.update(bits)
+    if 'swd' in draws:
       row.add(f'swd@{n}', lambda: evaluate.point_distance(real, other, n, drawn()[0]))
-    else:
-      judge(row, draws, extractor, real, lambda: (drawn()[0], run.spec.levels))
+    if judged:
+      judge(row, judged, extractor, real, lambda: drawn()[0])
     rows.append(row.values)
     title = f'{WORKDIR.value} step {row.values["checkpoint"]}, {WEIGHTS.value} weights, '
-    show(title + plots.label_of(row.values), row.values)
-  first = [k for k in rows[0] if f'{k}/floor' in rows[0]]
-  if len(rows) > 1 and first:
-    plots.save_steps(out / 'steps.png', rows, first[0])
+    show(f'{title}{row_lib.sampler_of(row.values)}', row.values)
+  metric = [name for name in row_lib.metrics_of(*rows) if not name.startswith('bits_')]
+  if len(rows) > 1 and metric:
+    xs = {'net calls per image': 'nfe', 'seconds per image': 'seconds_per_image'}
+    plots.save_tradeoff(out / 'steps.png', rows, metric[0], xs, row_lib.sampler_of)
     print(f'figure in {out}/steps.png')
   return rows[-1]
 
@@ -182,7 +205,7 @@ def several(run, changes):
 
 def bound(run, params, split, n, facts, out, stop):
   """{'bits_<split>@n': the terms and nats per image, mean and standard error}."""
-  from trilemma import evaluate
+  from trilemma import evaluate, rows
 
   about = {
     **evaluate.facts(run, WEIGHTS.value), **facts, 'data': split.fingerprint(), 'n': n,
@@ -191,12 +214,13 @@ def bound(run, params, split, n, facts, out, stop):
   del about['config']['sample']  # the bound of a net does not see how it is sampled from
   if 'clip' in run.config.sample:  # but for this
     about['clip'] = run.config.sample.clip
-  path = out / f'{about["checkpoint"]}-{evaluate.key_of(about)}-bits.npz'
+  path = out / f'{about["checkpoint"]}-{rows.key_of(about)}-bits.npz'
   found = evaluate.bits_per_dim(
     run.model, params, split, n, facts['batch'], facts['seed'], path, REPEATS.value, stop=stop
   )
   nats = found['total'] * math.prod(run.spec.shape) * math.log(2)
-  return {f'bits_{split.split}@{n}': {
+  several = f'x{REPEATS.value}' if REPEATS.value > 1 else ''
+  return {f'bits_{split.split}@{n}{several}': {
     **{name: evaluate.mean_and_error(value) for name, value in found.items()},
     'nats_per_image': evaluate.mean_and_error(nats), 'repeats': REPEATS.value,
   }}  # fmt: skip
@@ -208,30 +232,27 @@ def reference(config, load, spec, n):
 
   extractor, split = features.find(EXTRACTOR.value, spec), load(REFERENCE.value)
   real = evaluate.real_features(extractor, config, split, load(OTHER[REFERENCE.value]), n)
-  return extractor, real, {
-    'reference': {**split.fingerprint(), 'floor': real.where}, 'extractor': extractor.sha256,
-  }  # fmt: skip
+  about = {**split.fingerprint(), 'used': n, 'floor': real.where}
+  return extractor, real, {'reference': about, 'extractor': extractor.sha256}
 
 
 def judge(row, names, extractor, real, images):
-  """Adds the metrics `names` of images() -> (u8[n,...], levels) to a row."""
-  from trilemma import evaluate, plots
+  """Adds the metrics `names` of the pixels images() -> u8[n,...] to a row."""
+  from trilemma import evaluate
 
-  features = functools.cache(lambda: extractor.extract(plots.to_pixels(*images())))
+  features = functools.cache(lambda: extractor.extract(images()))
   for name in names:
-    for first in evaluate.IN_FEATURES.get(name, ())[:1]:
-      row.add(
-        f'{first}_{extractor.name}@{len(real.pool)}',
-        lambda name=name: evaluate.judged(name, extractor, real, *features()),
-      )
+    row.add(
+      f'{evaluate.IN_FEATURES[name][0]}_{extractor.name}@{len(real.pool)}',
+      lambda name=name: evaluate.judged(name, extractor, real, *features()),
+    )
 
 
 def of_images():
   """A row for images that came from anywhere."""
-  import numpy as np
-
   from configs import base
   from trilemma import data, evaluate
+  from trilemma import rows as row_lib
   from trilemma.exits import UserError
 
   if not DATA.value:
@@ -251,41 +272,37 @@ def of_images():
     raise UserError(f'--n={N.value}: {IMAGES.value} has {len(images)} images')
   extractor, real, about = reference(config, load, spec, n)
   out = Path(OUT.value or 'runs/images')
-  sha256 = data.sha256(np.ascontiguousarray(images[:n]))
-  row = evaluate.Row(out, {'family': 'images', 'images': sha256, 'n': n, **about})
-  judge(row, names, extractor, real, lambda: (images[:n], 256))
+  images = images[evaluate.chosen_rows(len(images), n)]
+  sha256 = data.sha256(images)
+  row = row_lib.Row(out, {'family': 'images', 'images': sha256, 'n': n, **about})
+  judge(row, names, extractor, real, lambda: images)
   show(IMAGES.value, row.values)
   return row.values
 
 
 def show(title, row):
   """Prints a row as a table: a metric a line, with the same metric between real images."""
+  from trilemma import rows
 
-  def text(value):
-    if not isinstance(value, dict):
-      return f'{value:.4f}'
-    spread = value.get('sd', value.get('standard_error'))
-    return f'{value["mean"]:.4f} +- {spread:.4f}'
-
+  text = lambda name: rows.text_of(rows.value_of(row, name))
+  names = rows.metrics_of(row)
   print(f'{title}, n = {row["n"]}')
-  floors = {k: v for k, v in row.items() if f'{k}/floor' in row or ('@' in k and '/' not in k)}
-  if any(f'{k}/floor' in row for k in floors):
+  if any(f'{name}/floor' in row for name in names):
     print(f'  {"":<22}{"samples":>20}{"real to real":>22}')
-  for name, value in floors.items():
-    if not name.startswith('bits_'):
-      floor = text(row[f'{name}/floor']) if f'{name}/floor' in row else ''
-      print(f'  {name:<22}{text(value):>20}{floor:>22}')
-  for name, value in row.items():
+  for name in names:
+    print(f'  {name:<22}{text(name):>20}', end='')
     if name.startswith('bits_'):
-      terms = [k for k in value if k not in ('total', 'nats_per_image', 'repeats')]
-      print(f'  {name:<22}{text(value["total"]):>20}  bits/dim, '
-            + ', '.join(f'{k} {value[k]["mean"]:.4f}' for k in terms)
-            + f'; {text(value["nats_per_image"])} nats per image')  # fmt: skip
+      bits = row[name]
+      terms = [k for k in bits if k not in ('total', 'nats_per_image', 'repeats')]
+      nats = rows.text_of(rows.value_of(bits, 'nats_per_image'))
+      print('  bits/dim: ' + ', '.join(f'{k} {bits[k]["mean"]:.4f}' for k in terms)
+            + f'; {nats} nats per image')  # fmt: skip
+    else:
+      print(f'{text(f"{name}/floor"):>22}')
   if 'nfe' in row:
-    speed = f'{row["seconds_per_image"]:.5f}'
-    print(f'  {"seconds per image":<22}{speed:>20}  {row["nfe"]:,} net calls, '
-          f'{row["compile_seconds"]:.1f} s to compile')  # fmt: skip
-  if any(k.startswith('fd_') for k in row):
+    print(f'  {"seconds per image":<22}{row["seconds_per_image"]:>20.5f}  {row["nfe"]:,} net '
+          f'calls, {row["compile_seconds"]:.1f} s to compile')  # fmt: skip
+  if any(name.startswith('fd_') for name in names):
     print('  A Frechet distance is biased upwards at small n: compare it with its floor and at the '
           'same n.')  # fmt: skip
 

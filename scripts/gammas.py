@@ -4,7 +4,6 @@ python scripts/gammas.py --workdirs=runs/digits_vdm,runs/digits_net --out=runs/g
 bits/dim are the rows that scripts/evaluate.py --metrics=bits has made.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ OUT = flags.DEFINE_string('out', '', 'Directory to write gammas.png and gammas.j
 
 def main(stop):
   from trilemma import plots
+  from trilemma import rows as rows_lib
   from trilemma.exits import UserError
   from trilemma.run import open_checkpoint
   from trilemma.writers import write_json
@@ -35,9 +35,12 @@ def main(stop):
     curve = np.asarray(gamma.value(run.state.ema['net']['gamma'], t))
     curves[name] = t, curve
     step, ends = int(run.state.step), [float(curve[end]) for end in (0, -1)]
-    rows = [json.loads(p.read_text()) for p in Path(workdir).glob(f'eval/{step}-*.json')]
+    rows = [row for row in rows_lib.of_run(workdir) if row['checkpoint'] == step]
     rows = [row for row in rows if row['weights'] == 'ema']
-    bounds = {k: v for row in rows for k, v in row.items() if k.startswith('bits_')}
+    bounds = {
+      f'{k} of seed {row["seed"]}': v for row in rows for k, v in row.items()
+      if k.startswith('bits_')
+    }  # fmt: skip
     if not bounds:
       raise UserError(f'{workdir} has no bits/dim at step {step}: run python scripts/evaluate.py '
                       f'--workdir={workdir} --metrics=bits')  # fmt: skip

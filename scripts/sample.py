@@ -73,7 +73,8 @@ def main(stop):
     return
   columns = plots.columns_for(n, spec.classes if labelled and not LABEL.value else ())
   plots.save_png(out / 'samples.png', plots.tile(drawn[0], columns, spec.levels))
-  np.savez(out / 'samples.npz', **{'arr_0': drawn[0], **({'label': labels} if labelled else {})})
+  pixels = plots.to_pixels(drawn[0], spec.levels)
+  np.savez(out / 'samples.npz', **{'arr_0': pixels, **({'label': labels} if labelled else {})})
   few = n if spec.shape[:2] == (1, 1) else min(n, 10)
   draw = Draw(runs[0].model, spec, few)
   _, states = draw(params, SEED.value, labels[:few], FRAMES, stop)

@@ -10,7 +10,7 @@ from conftest import tiny
 from test_cli import TINY, call
 
 from configs import digits_bfn, digits_classifier, swirl_vdm
-from trilemma import compare, evaluate, features, proxy
+from trilemma import compare, evaluate, features, proxy, rows
 from trilemma import data as data_lib
 from trilemma.exits import Preempted, UserError
 from trilemma.run import open_checkpoint
@@ -113,6 +113,7 @@ def test_samples_do_not_depend_on_the_batch_and_are_exactly_n(run, tmp_path):
   assert one.shape == other.shape == (21, 8, 8, 1) and one.dtype == np.uint8
   assert (one == other).mean() > 0.99  # a convolution over another batch rounds differently
   np.testing.assert_array_equal(np.load(tmp_path / '8.npz')['arr_0'], one)
+  assert set(np.unique(one)) <= {round(255 * level / 16) for level in range(17)}  # as pixels
 
 
 def test_real_images_are_compared_as_the_model_sees_them(monkeypatch, tmp_path):
@@ -149,7 +150,7 @@ def test_real_images_are_compared_as_the_model_sees_them(monkeypatch, tmp_path):
 def test_evaluate_makes_each_thing_once(run):
   flags = (f'--workdir={run}', '--n=70', '--bits_n=20', '--batch=35')
   several = (*flags, '--sampler=ddim,dpmpp_2m', '--steps=2,4')
-  first = call('evaluate', *several, '--metrics=fd')
+  first = call('evaluate', *(f for f in several if 'bits' not in f), '--metrics=fd')
   assert 'about' in first.stdout and 'real to real' in first.stdout
   last = json.loads(first.stdout.splitlines()[-1])
   assert last['fd_lenet@70'] > 0 and last['fd_lenet@70/floor'] > 0 and last['checkpoint'] == 20
@@ -167,7 +168,7 @@ def test_evaluate_makes_each_thing_once(run):
   bits = row['bits_test@20']
   for name in ('mean', 'standard_error'):
     assert bits['nats_per_image'][name] == pytest.approx(bits['total'][name] * 64 * np.log(2))
-  again = call('evaluate', *several, '--metrics=fd')
+  again = call('evaluate', *several, '--metrics=fd,bits')
   assert json.loads(again.stdout.splitlines()[-1]) == row
   # the samples are where other tools read them, and as images from anywhere they measure the same
   samples = run / 'eval' / _samples_of(row)
@@ -175,13 +176,16 @@ def test_evaluate_makes_each_thing_once(run):
   done = call('evaluate', f'--images={samples}', '--data=digits', f'--out={run}/images')
   found = json.loads(done.stdout.splitlines()[-1])
   assert found['n'] == 70 and found['reference'] == row['reference']
-  assert 0 < found['fd_lenet@70'] < 100 * row['fd_lenet@70']  # 17 levels are taken for 256
+  for name in ('fd', 'precision', 'coverage'):
+    assert found[f'{name}_lenet@70'] == pytest.approx(row[f'{name}_lenet@70'])
   for flags, message in (
     (('--images=nothing.npz', '--data=digits'), 'no .npz file'),
     ((f'--images={samples}', '--data=mnist'), 'has images (8, 8, 1), mnist (28, 28, 1)'),
     ((f'--images={samples}', '--data=digits', '--n=71'), 'has 70 images'),
     ((f'--images={samples}',), '--images needs --data'),
     ((), 'one of --workdir=RUN and --images=FOLDER'),
+    ((f'--images={samples}', '--data=digits', '--steps=4'), '--steps is not for --images'),
+    ((f'--images={samples}', '--data=digits', '--seed=4'), '--seed is not for --images'),
   ):
     assert message in call('evaluate', *flags, code=2).stderr
 
@@ -195,7 +199,7 @@ def _samples_of(row):
   own = {k: row[k] for k in row if k in (
     'family', 'config', 'checkpoint', 'weights', 'device', 'versions', 'batch', 'seed', 'n',
   )}  # fmt: skip
-  return f'20-{evaluate.key_of(own)}.npz'
+  return f'20-{rows.key_of(own)}.npz'
 
 
 @pytest.mark.parametrize(('flags', 'message'), [
@@ -210,6 +214,10 @@ def _samples_of(row):
   (('--metrics=fd', '--n=60'), 'a Frechet distance in 64 dimensions needs more than 60 images'),
   (('--metrics=fd', '--guidance=2'), 'label_drop'),
   (('--step=7',), 'no checkpoint of step 7'),
+  (('--metrics=is', '--n=5'), 'at least 10 images'),
+  (('--metrics=kid', '--n=3'), 'at least 4 images'),
+  (('--metrics=fd', '--repeats=2'), '--repeats is for bits'),
+  (('--data=mnist',), '--data is for --images'),
   (('runs/other',), 'unknown arguments: runs/other'),
 ])  # fmt: skip
 def test_a_users_mistake_gets_one_line(run, flags, message):
@@ -235,22 +243,49 @@ def test_runs_are_compared_in_one_table_and_figure(run, tmp_path):
   assert head[:3] == ['run', 'sampler', 'fd_lenet@70'] and head[-2:] == ['net calls', 's / image']
   cells = [cell.strip() for cell in lines[2].split('|')[1:-1]]
   assert cells[1] == 'bfn' and cells[-2] == '3' and all(cells)
-  rows = json.loads((tmp_path / 'out' / 'compare.json').read_text())
-  assert [row['nfe'] for row in rows] == [3, 4, 4] and (tmp_path / 'out' / 'compare.png').exists()
-  rows[0]['extractor'] = 'another'
-  target = next(p for p in (bfn / 'eval').glob('*.json'))
-  target.write_text(json.dumps(rows[0]))
-  with pytest.raises(UserError, match='other real images or by another extractor'):
+  saved = json.loads((tmp_path / 'out' / 'compare.json').read_text())
+  assert [row['nfe'] for row in saved] == [3, 4, 4] and (tmp_path / 'out' / 'compare.png').exists()
+  # of rows with several n the ones that both runs have; other weights are told apart
+  call('evaluate', f'--workdir={other}', '--n=80', '--metrics=speed,fd', '--steps=4')
+  call('evaluate', f'--workdir={other}', '--n=70', '--metrics=fd', '--steps=4', '--weights=raw')
+  again = compare.rows_of([str(bfn), str(other)])
+  assert [row['n'] for row in again] == [70] * 4
+  labels = [row['label'] for row in again]
+  assert labels[:2] == ['bfn'] * 2 and sorted(labels[2:]) == [
+    'ddim weights=ema',
+    'ddim weights=raw',
+  ]
+  for path in (bfn / 'eval').glob('*.json'):
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'extractor': 'another'}))
+  with pytest.raises(UserError, match='different real images or by different extractors'):
     compare.rows_of([str(bfn), str(other)])
+
+
+def test_speed_alone_and_kid_alone(run):
+  done = call('evaluate', f'--workdir={run}', '--n=4', '--metrics=speed', '--steps=2,3')
+  row = json.loads(done.stdout.splitlines()[-1])
+  assert row['seconds_per_image'] > 0 and 'reference' not in row and 'figure' not in done.stdout
+  done = call('evaluate', f'--workdir={run}', '--n=40', '--metrics=kid', '--steps=2,3')
+  assert 'figure in' in done.stdout and 'kid_lenet@40' in done.stdout
+
+
+def test_more_estimates_of_a_bound_are_another_number(run):
+  found = {}
+  for repeats in (1, 2):
+    flags = ('--metrics=bits', '--n=6', f'--repeats={repeats}')
+    done = call('evaluate', f'--workdir={run}', *flags)
+    row = json.loads(done.stdout.splitlines()[-1])
+    found |= {k: v['total']['mean'] for k, v in row.items() if k.startswith('bits_')}
+  assert sorted(found) == ['bits_test@6', 'bits_test@6x2'] and len(set(found.values())) == 2
 
 
 def test_points_have_their_own_distance(tmp_path):
   workdir = trained(swirl_vdm.get_config('tiny'), tmp_path / 'run')
   flags = (f'--workdir={workdir}', '--n=16', '--split=train')
   done = call('evaluate', *flags, '--sampler=ddim,shortcut', '--steps=3', '--few=1,2')
-  rows = rows_in(workdir / 'eval')
-  assert sorted(row['nfe'] for row in rows) == [1, 2, 3]
-  assert all(row['swd@16'] > 0 and 'bits_train@16' in row for row in rows)
+  found = rows_in(workdir / 'eval')
+  assert sorted(row['nfe'] for row in found) == [1, 2, 3]
+  assert all(row['swd@16'] > 0 and 'bits_train@16' in row for row in found)
   assert 'bits/dim' in done.stdout and 'figure in' in done.stdout
 
 

@@ -15,7 +15,7 @@ from trilemma import data as data_lib
 from trilemma import features
 from trilemma.data import known_spec, load
 from trilemma.exits import UserError
-from trilemma.nets.inception import Inception, from_torch, resize
+from trilemma.nets.inception import from_torch, resize
 from trilemma.plots import to_pixels
 from trilemma.train import train
 
@@ -122,14 +122,6 @@ def test_inception_agrees_with_the_public_implementation(tmp_path):
   weights.pop('Mixed_7c.branch1x1.bn.bias')
   with pytest.raises(KeyError):
     from_torch(weights)
-
-
-def test_grey_images_are_three_equal_channels():
-  grey = jnp.asarray(random_inception.image()[..., :1])
-  out = jax.eval_shape(
-    lambda image: Inception().init_with_output(jax.random.key(0), image)[0], grey
-  )
-  assert [x.shape for x in out] == [(2, 2048), (2, 1008)]
 
 
 def test_another_file_is_not_the_public_inception(tmp_path):

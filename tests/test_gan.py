@@ -10,7 +10,6 @@ import pytest
 from conftest import batch_of, refuses
 
 import gan.ddgan
-from configs import base
 from gan import nets
 from gan.dcgan import cross_entropy
 from gan.ddgan import before, further, gamma_table
@@ -18,6 +17,7 @@ from gan.watch import collapse
 from trilemma import data as data_lib
 from trilemma import families, gaussian, parallel
 from trilemma.data import Spec, known_spec
+from trilemma.exits import UserError
 from trilemma.step import init_state, make_tx, train_step
 from trilemma.train import train
 
@@ -330,8 +330,15 @@ def test_settings_that_cannot_work_say_so(family, key, value, message):
   refuses(config, key, value, message)
 
 
-def test_points_are_no_images():
-  config = tiny('dcgan')
-  with pytest.raises(Exception, match='square images of an even side'):
-    families.make(config, Spec('swirl', (1, 1, 2), 256, 256, ()))
-  assert base.dcgan().ema == 0.0
+@pytest.mark.parametrize('shape', [(1, 1, 2), (4, 4, 1), (8, 6, 1), (9, 9, 1)])
+def test_a_dcgan_takes_square_images_that_can_be_halved(shape):
+  with pytest.raises(UserError, match='square images of an even side'):
+    families.make(tiny('dcgan'), Spec('x', shape, 256, 256, ()))
+
+
+@pytest.mark.parametrize('family', ['dcgan', 'ddgan'])
+def test_batch_statistics_are_of_the_whole_batch(family):
+  config = tiny(family)
+  config.parallel = 'pmap'
+  with pytest.raises(UserError, match='parallel=jit'):
+    families.make(config, known_spec(config.data))

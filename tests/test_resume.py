@@ -1,5 +1,6 @@
 """What a run survives: stops, kills, broken checkpoints, bad updates, a full disk."""
 
+import importlib
 import json
 import os
 import random
@@ -76,6 +77,18 @@ def test_2n_steps_are_n_steps_and_n_more(config, unbroken, tmp_path):
   moved = jax.tree.map(lambda a, b: bool((a != b).any()), half.params, unbroken[0].params)
   assert any(jax.tree.leaves(moved))
   assert losses(read_rows(tmp_path / 'metrics.jsonl')) == losses(unbroken[1])
+
+
+@pytest.mark.parametrize('name', ['digits_dcgan', 'digits_ddgan', 'digits_cold', 'digits_vdm'])
+def test_every_family_resumes_to_the_bit(name, tmp_path):
+  """Two players, running statistics and what is fitted before the first step, too."""
+  config = importlib.import_module(f'configs.{name}').get_config('tiny')
+  config.train.update({'eval_every': 0, 'sample_every': 0})
+  whole = go(config, tmp_path / 'whole')
+  with pytest.raises(Preempted):
+    go(config, tmp_path / 'cut', stop=StopAfter(2))
+  assert 0 < Checkpoints(tmp_path / 'cut' / 'checkpoints', 1).steps()[-1] < config.train.steps
+  same(go(config, tmp_path / 'cut'), whole)
 
 
 @pytest.mark.parametrize('looks', [0, 3, 4, 5, 7, 9])

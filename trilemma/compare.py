@@ -4,81 +4,68 @@ import json
 from pathlib import Path
 
 from trilemma import plots
+from trilemma import rows as row_lib
 from trilemma.exits import UserError
 from trilemma.writers import write_json
 
-# columns in the order quality, coverage, speed; a name may be followed by _<extractor>@<n>
-ORDER = ('fd', 'kid', 'is', 'swd', 'precision', 'recall', 'density', 'coverage', 'bits')
-
 
 def rows_of(workdirs):
-  """The rows of samples in WORKDIR/eval of each, with 'run' and its bits/dim whatever the sampler.
+  """The rows of samples of each run, with 'run' and its bits/dim whatever the sampler.
 
-  Raises UserError for a run that was not evaluated, and for runs on other images.
+  Of rows with several n, reference images or extractors those are taken that all runs have, with
+  the largest n. Raises UserError for a run that was not evaluated, and for runs that share none.
   """
   if len(workdirs) < 2:
     raise UserError('--compare needs at least two runs: --compare runs/a runs/b')
-  found = []
+  found = {}
   for workdir in workdirs:
-    rows = [json.loads(path.read_text()) for path in sorted(Path(workdir).glob('eval/*.json'))]
-    of_samples = [row for row in rows if 'nfe' in row]
-    if not of_samples:
+    every = row_lib.of_run(workdir)
+    found[workdir] = [row for row in every if 'reference' in row]
+    if not found[workdir]:
       raise UserError(
         f'{workdir} was not evaluated: python scripts/evaluate.py --workdir={workdir} makes its row'
       )
-    newest = max(row['checkpoint'] for row in of_samples)
-    for row in of_samples:
-      if row['checkpoint'] == newest:
-        same = [r for r in rows if all(r[k] == row[k] for k in ('checkpoint', 'weights'))]
-        bits = {k: v for r in same for k, v in r.items() if k.startswith('bits_')}
-        found.append({'run': str(workdir), **bits, **row})
-  seen = {json.dumps([row['reference'], row.get('extractor')]): row['run'] for row in found
-          if 'reference' in row}  # fmt: skip
-  if len(seen) > 1:
-    one, other = list(seen.values())[:2]
+    for row in found[workdir]:
+      same = [r for r in every if all(r[k] == row[k] for k in ('weights', 'seed'))]
+      bits = {k: v for r in same for k, v in r.items() if k.startswith('bits_')}
+      row.update({'run': str(workdir), **bits, **row})
+  group = lambda row: json.dumps([row['n'], row['reference'], row.get('extractor')])
+  shared = set.intersection(*({group(row) for row in rows} for rows in found.values()))
+  if not shared:
     raise UserError(
-      f'{one} and {other} were compared with other real images or by another extractor: evaluate '
-      'both with the same --n, --reference and --extractor'
+      'these runs were compared with different real images or by different extractors: evaluate '
+      'them with the same --n, --reference and --extractor'
     )
-  return sorted(found, key=lambda r: (workdirs.index(r['run']), plots.sampler_of(r), r['nfe']))
+  best = max(shared, key=lambda g: json.loads(g)[0])
+  rows = [row for rows in found.values() for row in rows if group(row) == best]
+  rows.sort(key=lambda r: (workdirs.index(r['run']), row_lib.sampler_of(r), r['nfe']))
+  for row in rows:
+    row['label'] = _label(row, rows)
+  return rows
 
 
-def columns(rows):
-  """The metrics that any row has, in order."""
-  names = {k for row in rows for k in row if '@' in k and '/' not in k}
-  place = lambda k: next(i for i, name in enumerate(ORDER) if k.startswith(name))
-  return sorted(names, key=lambda k: (place(k), k))
-
-
-def value_of(row, name):
-  """(mean, spread or None) of a metric in a row; None where it was not measured."""
-  value = row.get(name)
-  if value is None:
-    return None
-  if name.startswith('bits_'):
-    value = value['total']
-  if isinstance(value, dict):
-    return value['mean'], value.get('sd', value.get('standard_error'))
-  return value, None
+def _label(row, rows):
+  """The sampler, and what else differs between the rows of the same run."""
+  own = [r for r in rows if r['run'] == row['run']]
+  facts = lambda r: {'weights': r['weights'], 'seed': r['seed'], **r['config']['sample']}
+  differs = [
+    k for k, v in facts(row).items()
+    if k not in ('sampler', 'start', 'steps', 'few') and any(facts(r)[k] != v for r in own)
+  ]  # fmt: skip
+  return ' '.join([row_lib.sampler_of(row), *(f'{k}={facts(row)[k]}' for k in differs)])
 
 
 def table(rows):
   """A Markdown table: a line per run, sampler and step count, and one of the floors."""
-
-  def text(found):
-    if found is None:
-      return ''
-    mean, spread = found
-    return f'{mean:.4g}' + (f' ± {spread:.2g}' if spread is not None else '')
-
-  names = columns(rows)
+  names = row_lib.metrics_of(*rows)
+  cell = lambda row, name: row_lib.text_of(row_lib.value_of(row, name))
   head = ['run', 'sampler', *names, 'net calls', 's / image']
   lines = [
-    [row['run'], plots.sampler_of(row), *(text(value_of(row, name)) for name in names),
-     str(row['nfe']), f'{row["seconds_per_image"]:.3g}'] for row in rows
+    [row['run'], row['label'], *(cell(row, name) for name in names), str(row['nfe']),
+     f'{row["seconds_per_image"]:.3g}'] for row in rows
   ]  # fmt: skip
   floor = {k: v for row in rows for k, v in row.items() if k.endswith('/floor')}
-  lines.append(['real to real', '', *(text(value_of(floor, f'{k}/floor')) for k in names), '', ''])
+  lines.append(['real to real', '', *(cell(floor, f'{k}/floor') for k in names), '', ''])
   every = [head, ['---'] * len(head), *lines]
   widths = [max(len(line[i]) for line in every) for i in range(len(head))]
   return '\n'.join(
@@ -93,6 +80,9 @@ def save(directory, rows):
   directory.mkdir(parents=True, exist_ok=True)
   (directory / 'compare.md').write_text(table(rows) + '\n')
   write_json(directory / 'compare.json', rows)
-  names = [name for name in columns(rows) if not name.startswith('bits_')]
+  names = [name for name in row_lib.metrics_of(*rows) if not name.startswith('bits_')]
+  recall = [name for name in names if name.startswith('recall_')]
+  xs = {'seconds per image': 'seconds_per_image', **{name: name for name in recall}}
   if names:
-    plots.save_trilemma(directory / 'compare.png', rows, names[0])
+    line = lambda row: f'{row["run"]} ({row["label"]})'
+    plots.save_tradeoff(directory / 'compare.png', rows, names[0], xs, line)

@@ -45,6 +45,7 @@ class Draw:
     self.batch_size = -(-batch_size // len(self.devices)) * len(self.devices)
     self.compile_seconds = 0.0
     self._compiled = {}
+    self._placed = None, None
     self._bar = tqdm(disable=True)
     self._chunk = 0
 
@@ -75,7 +76,9 @@ class Draw:
       bar_format='{l_bar}{bar}| {elapsed}<{remaining}',
     )  # fmt: skip
     replicated, sharded = parallel.shardings(self.devices)
-    params, key = jax.device_put(params, replicated), stream(seed, 'sample')
+    if self._placed[0] is not params:
+      self._placed = params, jax.device_put(params, replicated)
+    params, key = self._placed[1], stream(seed, 'sample')
     images = np.empty((n, *self.shape), np.uint8)
     trace = []
     with self._bar:

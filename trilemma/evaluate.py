@@ -5,13 +5,11 @@ In WORKDIR/eval/, named by the checkpoint and a hash of what it depends on: the 
 are being made, a directory of their chunks.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import time
 import zipfile
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -24,9 +22,9 @@ from trilemma.draw import Draw, cycle_labels
 from trilemma.exits import UserError
 from trilemma.keys import of_examples, stream
 from trilemma.plots import to_pixels
+from trilemma.rows import key_of
 from trilemma.run import digest, open_checkpoint
 from trilemma.workdir import versions
-from trilemma.writers import write_json
 
 # what each metric of samples is called in a row, before _<extractor>@<n>
 IN_FEATURES = {
@@ -35,14 +33,10 @@ IN_FEATURES = {
 }  # fmt: skip
 
 
-def key_of(facts):
-  """A short hash of JSON-ready facts."""
-  return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def chosen_rows(total, n):
-  """Rows i64[n] of `total`, the same every time, in order: files may be sorted by class."""
-  return np.sort(np.random.default_rng(0).permutation(total)[:n])
+def chosen_rows(total, n, after=0):
+  """n rows of `total`, the same every time, in order: files may be sorted by class. Those `after`
+  the first so many are others."""
+  return np.sort(np.random.default_rng(0).permutation(total)[after : after + n])
 
 
 def facts(run, weights):
@@ -55,21 +49,6 @@ def facts(run, weights):
   if run.config.sample.get('classifier'):
     found['classifier'] = digest(open_checkpoint(run.config.sample.classifier).state.ema)
   return found
-
-
-class Row:
-  """One result: `settings`, and what was measured under them, each thing once."""
-
-  def __init__(self, directory, settings):
-    self.path = Path(directory) / f'{settings.get("checkpoint", "images")}-{key_of(settings)}.json'
-    self.path.parent.mkdir(parents=True, exist_ok=True)
-    self.values = json.loads(self.path.read_text()) if self.path.exists() else settings
-
-  def add(self, name, measure):
-    """Adds measure(), a dict, unless the row has `name` already."""
-    if name not in self.values:
-      self.values |= measure()
-      write_json(self.path, self.values)
 
 
 def _read(path):
@@ -175,26 +154,32 @@ def mean_and_error(values):
 
 
 def drawn(run, params, n, batch_size, seed, path, stop=None):
-  """(images u8[n,H,W,C], {'nfe', 'seconds_per_image', 'compile_seconds'}), labels in turn.
+  """(pixels u8[n,H,W,C], {'nfe', 'seconds_per_image', 'compile_seconds'}), labels in turn.
 
-  The seconds are the median over chunks, without compiling.
+  The seconds are the median over chunks, without compiling and after a warm-up.
   """
   draw = Draw(run.model, run.spec, min(batch_size, n))
   labels = cycle_labels(n, run.spec)
 
+  chunks = -(-n // draw.batch_size)
+
   def make(i):
+    if chunks == 1:  # else the first one is the warm-up
+      draw(params, seed, labels, stop=stop)
     began, compiling = time.monotonic(), draw.compile_seconds
     first = i * draw.batch_size
     image = draw(params, seed, labels[first : first + draw.batch_size], stop=stop, first=first)
-    compiling = draw.compile_seconds - compiling
-    seconds = time.monotonic() - began - compiling
-    return {'arr_0': image, 'seconds': np.array([seconds]), 'compiling': np.array([compiling])}
+    seconds = time.monotonic() - began - (draw.compile_seconds - compiling)
+    return {
+      'arr_0': to_pixels(image, run.spec.levels), 'seconds': np.array([seconds]),
+      'compiling': np.array([draw.compile_seconds]),
+    }  # fmt: skip
 
   what = f'drawing {n:,} images x {run.model.nfe:,} net calls'
-  found = resumable(path, -(-n // draw.batch_size), make, what, stop)
+  found = resumable(path, chunks, make, what, stop)
   return found['arr_0'], {
     'nfe': run.model.nfe,
-    'seconds_per_image': float(np.median(found['seconds'])) / draw.batch_size,
+    'seconds_per_image': float(np.median(found['seconds'][chunks > 1 :])) / draw.batch_size,
     'compile_seconds': float(found['compiling'].max()),
   }
 
@@ -210,8 +195,9 @@ class Real(NamedTuple):
   where: str
 
 
-def real_features(extractor, config, data, other, n):
-  """The Real of n images of `data`; its floor is of n more, or else of n of the split `other`.
+def real_features(extractor, config, data, other, n, floor=True):
+  """The Real of n images of `data`; its floor is of n more, or else of n of the split `other`, and
+  not there without `floor`.
 
   Real images are as the model sees them, so binarised or in bins where config.data says so. Kept in
   the cache. Raises UserError for too few images, for ones that the extractor does not take, and for
@@ -221,16 +207,17 @@ def real_features(extractor, config, data, other, n):
   extractor.check(spec.shape)
   if n > len(data.image):
     raise UserError(f'{spec.name} {data.split} has {len(data.image)} images: --n={len(data.image)}')
-  rows = np.random.default_rng(0).permutation(len(data.image))
-  floor = None
-  if 2 * n <= len(data.image):
-    floor, where = (data, np.sort(rows[n : 2 * n])), f'{n} more of {data.split}'
-  elif n <= len(other.image):
-    floor, where = (other, chosen_rows(len(other.image), n)), f'{n} of {other.split}'
-  else:
-    where = f'no floor: {data.split} has fewer than 2 x {n} images, {other.split} fewer than {n}'
+  rows, more = chosen_rows(len(data.image), n), chosen_rows(len(data.image), n, after=n)
+  second, where = None, 'no floor'
+  if floor and 2 * n <= len(data.image):
+    second, where = (data, more), f'{n} more of {data.split}'
+  elif floor and n <= len(other.image):
+    second, where = (other, chosen_rows(len(other.image), n)), f'{n} of {other.split}'
+  elif floor:
+    where += f': {data.split} has fewer than 2 x {n} images, {other.split} fewer than {n}'
   about = {
     'extractor': extractor.sha256, 'n': n, 'data': data.fingerprint(), 'where': where,
+    'floor': second[0].fingerprint() if second else None,
     'bins': config.data.bins, 'binarise': config.data.binarise, 'shape': list(spec.shape),
   }  # fmt: skip
   path = cache_dir() / 'reference' / f'{key_of(about)}.npz'
@@ -244,12 +231,12 @@ def real_features(extractor, config, data, other, n):
     return extractor.extract(to_pixels(image, spec.levels))
 
   if saved is None:
-    saved = {'pool': features(data, np.sort(rows[:n]))[0]}
-    if floor:
-      saved['floor_pool'], saved['floor_logits'] = features(*floor)
+    saved = {'pool': features(data, rows)[0]}
+    if second:
+      saved['floor_pool'], saved['floor_logits'] = features(*second)
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, {**saved, 'about': np.array(json.dumps(about))})
-  again = (saved['floor_pool'], saved['floor_logits']) if floor else None
+  again = (saved['floor_pool'], saved['floor_logits']) if second else None
   return Real(saved['pool'], again, where)
 
 

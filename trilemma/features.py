@@ -121,7 +121,7 @@ def _classifier(about, sha256, params):
 
 
 def _in_batches(apply, params, batch_size):
-  apply = parallel.jit(apply)
+  apply = parallel.jit(jax.default_matmul_precision('highest')(apply))
 
   def extract(image):
     pool, logits = [], []

@@ -42,6 +42,8 @@ def kernel_distance(a, b, subsets=100, size=0):
   """
   a, b = (np.asarray(x, np.float64) for x in (a, b))
   size = size or min(1000, len(a) // 2, len(b) // 2)
+  if size < 2:
+    raise UserError('a kernel distance needs at least 4 images: --n=4')
   rng = np.random.default_rng(0)
   kernel = lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3
   found = []
@@ -54,12 +56,15 @@ def kernel_distance(a, b, subsets=100, size=0):
 
 
 def inception_score(logits, splits=10):
-  """exp of the mean KL(p(y|x) || p(y)) of logits f[N,K]: {'mean', 'sd'} over splits in order.
+  """exp of the mean KL(p(y|x) || p(y)) of logits f[N,K]: {'mean', 'sd'} over random splits.
 
   Salimans et al. 2016; 1 to K. It sees no real images.
   """
+  if len(logits) < splits:
+    raise UserError(f'an inception score needs at least {splits} images: --n={splits}')
+  shuffled = np.random.default_rng(0).permutation(np.asarray(logits, np.float64))
   found = []
-  for part in np.array_split(np.asarray(logits, np.float64), splits):
+  for part in np.array_split(shuffled, splits):
     log_p = log_softmax(part, axis=1)
     log_mean = logsumexp(log_p, axis=0) - np.log(len(part))
     found.append(np.exp((np.exp(log_p) * (log_p - log_mean)).sum(1).mean()))

@@ -6,6 +6,8 @@ import os
 import numpy as np
 from PIL import Image
 
+from trilemma.rows import value_of
+
 
 def to_pixels(images, levels):
   """u8 levels to u8 0..255."""
@@ -96,69 +98,38 @@ def _save_figure(path, figure):
   os.replace(temporary, path)
 
 
-def sampler_of(row):
-  """The sampler of a row of results, and where it starts from if there is a choice; a family that
-  has only one gives its own name."""
-  sample = row['config']['sample']
-  name = sample.get('sampler', row['family'])
-  return f'{name} from {sample["start"]}' if 'start' in sample else name
+def save_tradeoff(path, rows, name, xs, line):
+  """The metric `name` of rows against several others: a line per line(row), a mark per row.
 
-
-def label_of(row):
-  """The sampler of a row and how many net calls it takes."""
-  return f'{sampler_of(row)}, {row["nfe"]:,} net calls'
-
-
-def save_trilemma(path, rows, name):
-  """Quality rows[name] against seconds per image, and against recall where it was measured: a line
-  per run and sampler, a mark per step count."""
-  from matplotlib.figure import Figure
-
-  recall = next((k for k in rows[0] if k.startswith('recall_') and '/' not in k), None)
-  xs = [('seconds per image', 'seconds_per_image')] + ([(recall, recall)] if recall else [])
-  figure = Figure(figsize=(5 * len(xs), 4), dpi=110)
-  axes = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
-  lines = dict.fromkeys((row['run'], sampler_of(row)) for row in rows)
-  floor = next((row[f'{name}/floor'] for row in rows if f'{name}/floor' in row), None)
-  for axis, (label, x) in zip(axes, xs, strict=True):
-    for run, sampler in lines:
-      own = [
-        r for r in rows if (r['run'], sampler_of(r)) == (run, sampler) and name in r and x in r
-      ]
-      axis.plot([r[x] for r in own], [r[name] for r in own], marker='o', label=f'{run} ({sampler})')
-    if floor:
-      axis.axhline(floor, color='grey', linestyle=':', label='real to real')
-    axis.set(xlabel=label, yscale='log', **({} if x == recall else {'xscale': 'log'}))
-    axis.grid(alpha=0.3)
-  axes[0].set_ylabel(name)
-  axes[0].legend(fontsize=7)
-  figure.tight_layout()
-  _save_figure(path, figure)
-
-
-def save_steps(path, rows, name):
-  """Quality rows[name] against net calls and against seconds per image, a line per sampler."""
+  xs is {label: key or metric of a row}; the metric's floor is dotted.
+  """
   from matplotlib.figure import Figure
   from matplotlib.ticker import LogFormatter, NullFormatter
 
-  figure = Figure(figsize=(9, 3.6), dpi=110)
-  axes = figure.subplots(1, 2, sharey=True)
-  for sampler in dict.fromkeys(map(sampler_of, rows)):
-    own = [row for row in rows if sampler_of(row) == sampler]
-    for axis, x in zip(axes, (
-      [row['nfe'] for row in own], [row['seconds_per_image'] for row in own],
-    ), strict=True):  # fmt: skip
-      axis.plot(x, [row[name] for row in own], marker='o', label=sampler)
-  for axis, label in zip(axes, ('net calls per image', 'seconds per image'), strict=True):
-    axis.axhline(rows[0][f'{name}/floor'], color='grey', linestyle=':', label='real to real')
-    axis.set(xscale='log', yscale='log', xlabel=label)
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+  figure = Figure(figsize=(4.8 * len(xs), 4), dpi=110)
+  axes = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
+  value = lambda row, key: (value_of(row, key) or (None,))[0]
+  rows = [row for row in rows if value(row, name) is not None]
+  floors = [value(row, f'{name}/floor') for row in rows]
+  for axis, (label, x) in zip(axes, xs.items(), strict=True):
+    for of in dict.fromkeys(map(line, rows)):
+      own = [row for row in rows if line(row) == of and value(row, x) is not None]
+      axis.plot([value(r, x) for r in own], [value(r, name) for r in own], marker='o', label=of)
+    if floors[0] is not None:
+      axis.axhline(floors[0], color='grey', linestyle=':', label='real to real')
+    axis.set_xlabel(label)
+    if x in ('nfe', 'seconds_per_image'):
+      axis.set_xscale('log')
+      axis.xaxis.set_minor_formatter(NullFormatter())
+    if all(v is None or v > 0 for v in floors + [value(row, name) for row in rows]):
+      axis.set_yscale('log')
+      axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axis.grid(alpha=0.3)
+    if x == 'nfe':
+      calls = sorted({row['nfe'] for row in rows})
+      axis.set_xticks(calls, [str(c) for c in calls])
   axes[0].set_ylabel(name)
-  calls = sorted({row['nfe'] for row in rows})
-  axes[0].set_xticks(calls, [str(c) for c in calls])
-  axes[0].legend()
+  axes[0].legend(fontsize=7)
   figure.tight_layout()
   _save_figure(path, figure)
 

@@ -23,11 +23,12 @@ def make(config, data, devices):
     return None, ''
   try:
     extractor = features.find('', data.spec)
-  except UserError:
-    return None, f'no fd proxy: there is no feature extractor for {data.spec.name}'
+  except UserError as e:
+    return None, f'no fd proxy: {e}'
   cheap = config.copy_and_resolve_references()
   if 'steps' in cheap.sample:
-    cheap.sample.steps = min(config.sample.steps or STEPS, STEPS)
+    own = config.sample.steps or config.model.get('steps') or STEPS
+    cheap.sample.steps = min(own, STEPS)
   if 'eta' in cheap.sample:
     cheap.sample.update({'sampler': 'ddim', 'eta': 0.0})
   model = make_model(cheap, data.spec)
@@ -39,7 +40,9 @@ def make(config, data, devices):
     )
   if len(data.image) < N:
     return None, f'no fd proxy: {data.spec.name} has fewer than {N} images'
-  real = functools.cache(lambda: evaluate.real_features(extractor, config, data, data, N))
+  real = functools.cache(
+    lambda: evaluate.real_features(extractor, config, data, data, N, floor=False)
+  )
   draw = Draw(model, data.spec, N, devices)
 
   def measure(params, stop):
