@@ -9,7 +9,8 @@ DEMO := runs/digits_ddpm
 demo: $(VENV)/installed
 	$(RUN) scripts/train.py --config=configs/digits_ddpm.py --workdir=$(DEMO)
 	$(RUN) scripts/sample.py --workdir=$(DEMO)
-	$(RUN) scripts/evaluate.py --workdir=$(DEMO) --n=700 --bits_n=50
+	$(RUN) scripts/evaluate.py --workdir=$(DEMO) --n=700 --bits_n=50 > $(DEMO)/eval.txt
+	@sed '$$d' $(DEMO)/eval.txt
 	@echo "Pictures: $(DEMO)/samples.png (a column per digit), process.png, process.gif"
 	@echo "Next:     $(RUN) scripts/sample.py --workdir=$(DEMO) --label=3 --n=25 --seed=1"
 

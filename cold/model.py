@@ -67,8 +67,11 @@ def make(config, spec):
       np.asarray(degradation.code(gaussian.to_model_scale(part, spec.levels))) for part in as_seen
     ])  # fmt: skip
 
+    if len(code) < max(2, m.components):
+      raise UserError(f'config.model.components={m.components}: there are {len(code)} images')
+
     def fitted(n):
-      found = GaussianMixture(n, random_state=0, reg_covar=1e-5).fit(code)
+      found = GaussianMixture(n, random_state=0, reg_covar=1e-5).fit(np.float64(code))
       scales = np.linalg.cholesky(found.covariances_)
       return {'weights': found.weights_, 'means': found.means_, 'scales': scales}
 

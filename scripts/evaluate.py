@@ -95,7 +95,7 @@ def at_least_two(n):
 
 
 def of_run(stop):
-  from trilemma import data, evaluate, plots
+  from trilemma import data, evaluate, metrics, plots
   from trilemma import rows as row_lib
   from trilemma.exits import UserError
   from trilemma.run import changed, open_checkpoint
@@ -116,10 +116,16 @@ def of_run(stop):
   own = {k: v for k, v in changes.items() if k == 'clip'}  # a DDPM's bound sees this, too
   if changes.keys() - own and not draws:
     raise UserError(f'--{min(changes.keys() - own)} is for samples: bits/dim takes none')
-  if 'bits' not in names:
-    for name in ('repeats', 'bits_n', 'split'):
-      if flags.FLAGS[name].present:
-        raise UserError(f'--{name} is for bits, which --metrics leaves out')
+  of_features = any(name in evaluate.IN_FEATURES for name in draws)
+  for unused, what in (
+    (('repeats', 'bits_n', 'split'), '' if 'bits' in names else 'bits'),
+    (('extractor',), '' if of_features else 'fd, kid, pr and is'),
+    (('reference',), '' if of_features or 'swd' in draws else 'distances to real images'),
+    (('frames',), 'sample.py'),
+  ):
+    for name in unused:
+      if what and flags.FLAGS[name].present:
+        raise UserError(f'--{name} is for {what}, not for what is measured here')
   load = functools.cache(lambda split: data.load(run.config.data, split, DATA_DIR.value))
   facts = {'batch': BATCH.value, 'seed': SEED.value}
 
@@ -135,6 +141,21 @@ def of_run(stop):
     if n_bits > len(split.image):
       has = f'{run.spec.name} {SPLIT.value} has {len(split.image)} images'
       raise UserError(f'bits of {n_bits} images: {has}')
+  # what can be wrong is known before anything is measured
+  runs, judged = [], [name for name in draws if name in evaluate.IN_FEATURES]
+  about = {}
+  if draws:
+    n, runs = at_least_two(n), list(several(run, changes))
+  if judged:
+    extractor, real, about = reference(run.config, load, run.spec, n)
+    if 'fd' in judged:
+      metrics.moments(real.pool)
+  elif 'swd' in draws:
+    real, other = load(REFERENCE.value), load(OTHER[REFERENCE.value])
+    if n > min(len(real.image), len(other.image)):
+      raise UserError(f'{run.spec.name} has {len(real.image)} points: use --n={len(real.image)}')
+    about = {'reference': {**real.fingerprint(), 'used': n}}
+  if 'bits' in names:
     bits = bound(changed(run, own), params, split, n_bits, facts, out, stop)
   if not draws:
     settings = {**evaluate.facts(changed(run, own), WEIGHTS.value), **facts, 'n': n_bits}
@@ -143,16 +164,9 @@ def of_run(stop):
     show(f'{WORKDIR.value} step {row.values["checkpoint"]}', row.values)
     return row.values
 
-  facts['n'] = at_least_two(n)
-  if points:
-    real, other = load(REFERENCE.value), load(OTHER[REFERENCE.value])
-    facts['reference'] = {**real.fingerprint(), 'used': n}
-  judged = [name for name in draws if name in evaluate.IN_FEATURES]
-  if judged:
-    extractor, real, about = reference(run.config, load, run.spec, n)
-    facts.update(about)
+  facts.update({'n': n, **about})
   rows = []
-  for one in several(run, changes):
+  for one in runs:
     row = row_lib.Row(out, {**evaluate.facts(one, WEIGHTS.value), **facts})
 
     @functools.cache
@@ -171,10 +185,10 @@ def of_run(stop):
     rows.append(row.values)
     title = f'{WORKDIR.value} step {row.values["checkpoint"]}, {WEIGHTS.value} weights, '
     show(f'{title}{row_lib.sampler_of(row.values)}', row.values)
-  metric = [name for name in row_lib.metrics_of(*rows) if not name.startswith('bits_')]
-  if len(rows) > 1 and metric:
+  found = [name for name in row_lib.metrics_of(*rows) if not name.startswith('bits_')]
+  if len(rows) > 1 and found:
     xs = {'net calls per image': 'nfe', 'seconds per image': 'seconds_per_image'}
-    plots.save_tradeoff(out / 'steps.png', rows, metric[0], xs, row_lib.sampler_of)
+    plots.save_tradeoff(out / 'steps.png', rows, found[0], xs, row_lib.sampler_of)
     print(f'figure in {out}/steps.png')
   return rows[-1]
 
@@ -251,7 +265,7 @@ def judge(row, names, extractor, real, images):
 def of_images():
   """A row for images that came from anywhere."""
   from configs import base
-  from trilemma import data, evaluate
+  from trilemma import data, evaluate, metrics
   from trilemma import rows as row_lib
   from trilemma.exits import UserError
 
@@ -271,6 +285,8 @@ def of_images():
   if N.value > len(images):
     raise UserError(f'--n={N.value}: {IMAGES.value} has {len(images)} images')
   extractor, real, about = reference(config, load, spec, n)
+  if 'fd' in names:
+    metrics.moments(real.pool)
   out = Path(OUT.value or 'runs/images')
   images = images[evaluate.chosen_rows(len(images), n)]
   sha256 = data.sha256(images)
@@ -315,7 +331,7 @@ def compare(workdirs):
   rows = lib.rows_of(workdirs)
   print(lib.table(rows))
   lib.save(out, rows)
-  print(f'table and figure in {out}/compare.md, compare.json and compare.png')
+  print(f'table and figure in {out}/: compare.md, compare.json, compare.png')
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ printed.
 import hashlib
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from trilemma import cli
@@ -42,12 +43,15 @@ def main(stop):
 def of_classifier():
   """Weights of the running mean, with the accuracy on the whole test split."""
   from trilemma import data, features, plots
+  from trilemma.keys import of_examples, stream
   from trilemma.run import open_checkpoint
   from trilemma.workdir import versions
 
   extractor, run = features.of_classifier(WORKDIR.value), open_checkpoint(WORKDIR.value)
   test = data.load(run.config.data, 'test', DATA_DIR.value)
-  _, logits = extractor.extract(plots.to_pixels(test.image, run.spec.levels))
+  keys = of_examples(stream(0, 'test'), np.arange(len(test.image)))
+  seen = np.asarray(data.view(run.spec, run.config.data, keys, test.image, False))
+  _, logits = extractor.extract(plots.to_pixels(seen, run.spec.levels))
   accuracy = float((logits.argmax(1) == test.label).mean())
   print(f'{accuracy:.2%} of {len(test.image):,} {run.spec.name} test images are classified right')
   return {

@@ -217,6 +217,9 @@ def _samples_of(row):
   (('--metrics=is', '--n=5'), 'at least 10 images'),
   (('--metrics=kid', '--n=3'), 'at least 4 images'),
   (('--metrics=fd', '--repeats=2'), '--repeats is for bits'),
+  (('--metrics=speed', '--extractor=x'), '--extractor is for fd, kid, pr and is'),
+  (('--frames=guess',), '--frames is for sample.py'),
+  (('--metrics=speed', '--steps='), '--steps= is empty'),
   (('--data=mnist',), '--data is for --images'),
   (('runs/other',), 'unknown arguments: runs/other'),
 ])  # fmt: skip

@@ -51,6 +51,8 @@ def define_sampling(**several):
     values = {flag.name: flag.value for flag in holders if flag.value is not None}
     kinds = {'steps': int, 'few': int, 'guidance': float}
     for name in several.keys() & values.keys():
+      if not values[name]:
+        raise UserError(f'--{name}= is empty')
       try:
         values[name] = [kinds.get(name, str)(value) for value in values[name]]
       except ValueError:

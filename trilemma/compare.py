@@ -26,17 +26,19 @@ def rows_of(workdirs):
         f'{workdir} was not evaluated: python scripts/evaluate.py --workdir={workdir} makes its row'
       )
     for row in found[workdir]:
-      same = [r for r in every if all(r[k] == row[k] for k in ('weights', 'seed'))]
+      seen = lambda r: (r['weights'], r['seed'], r['config']['sample'].get('clip'))
+      same = [r for r in every if seen(r) == seen(row)]
       bits = {k: v for r in same for k, v in r.items() if k.startswith('bits_')}
       row.update({'run': str(workdir), **bits, **row})
-  group = lambda row: json.dumps([row['n'], row['reference'], row.get('extractor')])
+  view = lambda row: [row['config']['data'][k] for k in ('bins', 'binarise')]
+  group = lambda row: json.dumps([row['n'], row['reference'], row.get('extractor'), view(row)])
   shared = set.intersection(*({group(row) for row in rows} for rows in found.values()))
   if not shared:
     raise UserError(
       'these runs were compared with different real images or by different extractors: evaluate '
       'them with the same --n, --reference and --extractor'
     )
-  best = max(shared, key=lambda g: json.loads(g)[0])
+  best = max(sorted(shared), key=lambda g: json.loads(g)[0])
   rows = [row for rows in found.values() for row in rows if group(row) == best]
   rows.sort(key=lambda r: (workdirs.index(r['run']), row_lib.sampler_of(r), r['nfe']))
   for row in rows:
@@ -47,10 +49,12 @@ def rows_of(workdirs):
 def _label(row, rows):
   """The sampler, and what else differs between the rows of the same run."""
   own = [r for r in rows if r['run'] == row['run']]
-  facts = lambda r: {'weights': r['weights'], 'seed': r['seed'], **r['config']['sample']}
+  more = ('weights', 'seed', 'batch', 'device')
+  facts = lambda r: {**{k: r[k] for k in more}, **r['config']['sample']}
   differs = [
     k for k, v in facts(row).items()
-    if k not in ('sampler', 'start', 'steps', 'few') and any(facts(r)[k] != v for r in own)
+    if k not in ('sampler', 'start', 'steps', 'few', 'n', 'frames')
+    and any(facts(r).get(k) != v for r in own)
   ]  # fmt: skip
   return ' '.join([row_lib.sampler_of(row), *(f'{k}={facts(row)[k]}' for k in differs)])
 

@@ -234,8 +234,11 @@ def real_features(extractor, config, data, other, n, floor=True):
     saved = {'pool': features(data, rows)[0]}
     if second:
       saved['floor_pool'], saved['floor_logits'] = features(*second)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, {**saved, 'about': np.array(json.dumps(about))})
+    try:
+      path.parent.mkdir(parents=True, exist_ok=True)
+      _write(path, {**saved, 'about': np.array(json.dumps(about))})
+    except OSError as e:
+      print(f'note: cannot keep the features of real images in {path} ({e}); going on without')
   again = (saved['floor_pool'], saved['floor_logits']) if second else None
   return Real(saved['pool'], again, where)
 
@@ -262,8 +265,6 @@ def judged(metric, extractor, real, pool, logits):
 
 def point_distance(data, other, n, images):
   """Sliced Wasserstein of points u8[n,1,1,D] to n of `data`; the floor is n of `other`'s."""
-  if n > min(len(data.image), len(other.image)):
-    raise UserError(f'{data.spec.name} has {len(data.image)} points: use --n={len(data.image)}')
   flat = lambda image: np.asarray(image).reshape(len(image), -1)
   real, again = (flat(d.image[chosen_rows(len(d.image), n)]) for d in (data, other))
   return {

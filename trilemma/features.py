@@ -72,13 +72,14 @@ def load(file):
     content = Path(file).read_bytes()
     with np.load(file) as arrays:
       about = json.loads(str(arrays['about']))
+      name = about['net']['name']
       params = unflatten_dict({k: arrays[k] for k in arrays if k != 'about'}, sep='/')
   except FileNotFoundError:
     raise UserError(f'{file} is not there') from None
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
     raise UserError(f'{file} is no extractor or damaged: {e}') from e
   sha256 = hashlib.sha256(content).hexdigest()
-  if about['net']['name'] == 'inception':
+  if name == 'inception':
     apply = lambda params, image: Inception().apply({'params': params}, image)
     return Extractor('inception', sha256, (), about, _in_batches(apply, params, 32))
   return _classifier(about, sha256, params)

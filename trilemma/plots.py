@@ -114,6 +114,7 @@ def save_tradeoff(path, rows, name, xs, line):
   for axis, (label, x) in zip(axes, xs.items(), strict=True):
     for of in dict.fromkeys(map(line, rows)):
       own = [row for row in rows if line(row) == of and value(row, x) is not None]
+      own.sort(key=lambda row: row['nfe'])
       axis.plot([value(r, x) for r in own], [value(r, name) for r in own], marker='o', label=of)
     if floors[0] is not None:
       axis.axhline(floors[0], color='grey', linestyle=':', label='real to real')

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from trilemma.exits import UserError
 from trilemma.writers import write_json
 
 # the metrics in the order quality, coverage; a name may be followed by _<extractor>@<n>
@@ -15,13 +16,20 @@ def key_of(facts):
   return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def _read(path):
+  try:
+    return json.loads(path.read_text())
+  except json.JSONDecodeError as e:
+    raise UserError(f'{path} is damaged ({e}): remove it') from e
+
+
 class Row:
   """One result: `settings`, and what was measured under them, each thing once."""
 
   def __init__(self, directory, settings):
     self.path = Path(directory) / f'{settings.get("checkpoint", "images")}-{key_of(settings)}.json'
     self.path.parent.mkdir(parents=True, exist_ok=True)
-    self.values = json.loads(self.path.read_text()) if self.path.exists() else dict(settings)
+    self.values = _read(self.path) if self.path.exists() else dict(settings)
 
   def add(self, name, measure):
     """Adds measure(), a dict, unless the row has `name` already."""
@@ -36,7 +44,7 @@ class Row:
 
 def of_run(workdir):
   """The rows in WORKDIR/eval of its newest evaluated checkpoint."""
-  rows = [json.loads(path.read_text()) for path in sorted(Path(workdir).glob('eval/*.json'))]
+  rows = [_read(path) for path in sorted(Path(workdir).glob('eval/*.json'))]
   rows = [row for row in rows if 'checkpoint' in row]
   newest = max((row['checkpoint'] for row in rows), default=0)
   return [row for row in rows if row['checkpoint'] == newest]
