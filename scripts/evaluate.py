@@ -278,7 +278,8 @@ def of_images():
   if DATA.value.startswith('folder:'):
     config.data.resolution = images.shape[1]
   load = functools.cache(lambda split: data.load(config.data, split, DATA_DIR.value))
-  spec = load(REFERENCE.value).spec
+  folder = DATA.value.startswith('folder:')
+  spec = load(REFERENCE.value).spec if folder else data.known_spec(config.data)
   if images.shape[1:] != spec.shape:
     raise UserError(f'{IMAGES.value} has images {images.shape[1:]}, {DATA.value} {spec.shape}')
   n = at_least_two(min(N.value or len(images), len(images)))

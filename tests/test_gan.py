@@ -227,6 +227,8 @@ def test_a_players_loss_has_gradients_for_itself_and_only_it_is_updated(family):
     )[0]
     slope = optax.global_norm(jax.grad(value)(params[player]))
     assert float(slope) > 1e-6
+  if family == 'ddgan':
+    return  # the trainer is the same, and a step takes long to compile
   tx = {player: make_tx(config.optim[player], 4) for player in model.losses}
   frozen = {**tx, 'generator': optax.apply_if_finite(optax.set_to_zero(), 3)}
   state = init_state(model, frozen, jax.random.key(0))
@@ -236,10 +238,8 @@ def test_a_players_loss_has_gradients_for_itself_and_only_it_is_updated(family):
   )
   assert same(moved.params['generator'], state.params['generator'])
   assert not same(moved.params['discriminator'], state.params['discriminator'])
-  if family == 'dcgan':  # running statistics are learned without a gradient, each by its player
-    for player in ('generator', 'discriminator'):
-      if player in state.params['stats']:
-        assert not same(moved.params['stats'][player], state.params['stats'][player])
+  for player, stats in state.params['stats'].items():  # learned without a gradient
+    assert not same(moved.params['stats'][player], stats)
 
 
 def test_running_statistics_tend_to_the_batchs():
@@ -282,9 +282,8 @@ def test_conditional_samples_depend_on_their_label():
   assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize('family', ['dcgan', 'ddgan'])
-def test_jit_takes_the_same_step_on_any_number_of_devices(family):
-  config = tiny(family)
+def test_jit_takes_the_same_step_on_any_number_of_devices():
+  config = tiny('dcgan')
   model, _ = made(config)
   tx = {player: make_tx(config.optim[player], 4) for player in model.losses}
   batch = jax.tree.map(lambda x: np.asarray(x)[None], digits(config))

@@ -79,13 +79,11 @@ def test_2n_steps_are_n_steps_and_n_more(config, unbroken, tmp_path):
   assert losses(read_rows(tmp_path / 'metrics.jsonl')) == losses(unbroken[1])
 
 
-@pytest.mark.parametrize('name', ['digits_dcgan', 'digits_ddgan', 'digits_cold', 'digits_vdm'])
-def test_every_family_resumes_to_the_bit(name, tmp_path):
+@pytest.mark.parametrize('name', ['digits_dcgan', 'digits_cold'])
+def test_other_families_resume_to_the_bit(name, tmp_path):
   """Two players, running statistics and what is fitted before the first step, too."""
   config = importlib.import_module(f'configs.{name}').get_config('tiny')
   config.train.update({'eval_every': 0, 'sample_every': 0})
-  if name == 'digits_ddgan':
-    config.model.r1 = 0.0  # its second derivatives take long to compile
   whole = go(config, tmp_path / 'whole')
   with pytest.raises(Preempted):
     go(config, tmp_path / 'cut', stop=StopAfter(2))
