@@ -274,11 +274,10 @@ def of_images():
   names = wanted(('fd', 'kid', 'pr', 'is'))
   config = base.common()
   images = data.read_images(IMAGES.value)
-  config.data.name = DATA.value
-  if DATA.value.startswith('folder:'):
+  config.data.name, folder = DATA.value, DATA.value.startswith('folder:')
+  if folder:
     config.data.resolution = images.shape[1]
   load = functools.cache(lambda split: data.load(config.data, split, DATA_DIR.value))
-  folder = DATA.value.startswith('folder:')
   spec = load(REFERENCE.value).spec if folder else data.known_spec(config.data)
   if images.shape[1:] != spec.shape:
     raise UserError(f'{IMAGES.value} has images {images.shape[1:]}, {DATA.value} {spec.shape}')
