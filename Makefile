@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	$(RUN) scripts/evaluate.py --workdir=$(DEMO) --n=700 --bits_n=50 > $(DEMO)/eval.txt
 	@sed '$$d' $(DEMO)/eval.txt
 	@echo "Pictures: $(DEMO)/samples.png (a column per digit), process.png, process.gif"
-	@echo "Next:     $(RUN) scripts/sample.py --workdir=$(DEMO) --label=3 --n=25 --seed=1"
+	@echo "Next:     $(RUN) scripts/sample.py --workdir=$(DEMO) --guidance=2 --seed=1"
 
 test: $(VENV)/installed
 	$(RUN) -m pytest

@@ -47,6 +47,7 @@ SAMPLING = cli.define_sampling(
   steps='Sampler steps, 0 for all of a DDPM; several are compared.',
   few='Of shortcut: how many of the steps; several are compared.',
 )
+flags.adopt_module_key_flags(cli)  # --help lists them, too
 OTHER = {'train': 'test', 'test': 'train'}
 
 

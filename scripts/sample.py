@@ -27,6 +27,7 @@ WEIGHTS = flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running mean or l
 SAMPLING = cli.define_sampling(
   guidance='Classifier-free scale: 0 unconditional, 1 conditional, more; several: a sweep.'
 )
+flags.adopt_module_key_flags(cli)  # --help lists them, too
 FRAMES = 12  # states in the process pictures
 
 
