@@ -72,10 +72,9 @@ def refuse_all_but(mode, *names):
   """Raises UserError for a flag of this script that would do nothing."""
   from trilemma.exits import UserError
 
-  own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)]
-  for name in [*own, *(holder.name for holder in SAMPLING.flags)]:
-    if flags.FLAGS[name].present and name not in (mode, *names):
-      raise UserError(f'--{name} is not for --{mode}')
+  for flag in flags.FLAGS.get_key_flags_for_module(__name__):
+    if flag.present and flag.name not in (mode, *names):
+      raise UserError(f'--{flag.name} is not for --{mode}')
 
 
 def wanted(default):

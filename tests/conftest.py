@@ -13,13 +13,10 @@ os.environ['XLA_FLAGS'] = f'{PLAIN_FLAGS} --xla_force_host_platform_device_count
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
 import pytest  # noqa: E402
 import tiny as tiny_file  # noqa: E402
 
-from trilemma import families  # noqa: E402
-from trilemma.data import cache_dir, data_dir, known_spec  # noqa: E402
-from trilemma.exits import UserError  # noqa: E402
+from trilemma.data import cache_dir, data_dir  # noqa: E402
 
 jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'xla'))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
@@ -51,17 +48,3 @@ def needs_data(name):
   return pytest.mark.skipif(
     not found, reason=f'{name} is not in {data_dir()}: run python scripts/download.py {name}'
   )
-
-
-def batch_of(image):
-  """A batch of images without labels, as a loss takes it."""
-  n = len(image)
-  return {'image': image, 'label': jnp.zeros(n, jnp.int32), 'index': jnp.arange(n)}
-
-
-def refuses(config, key, value, message):
-  """Asserts that a setting which cannot work is refused with this message."""
-  section, name = key.split('.')
-  config[section][name] = value
-  with pytest.raises(UserError, match=message):
-    families.make(config, known_spec(config.data))

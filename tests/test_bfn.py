@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import batch_of, refuses
+from helpers import StandIn, batch_of, refuses
 from test_nets import count
 
 import bfn.model
@@ -300,19 +300,6 @@ def test_discretised_data_cost_their_entropy(steps):
 # --- the model ---
 
 
-class Oracle:
-  """Stands in for the net: its output is a function of (net input, t)."""
-
-  def __init__(self, f):
-    self.f = f
-
-  def init(self, *args):
-    return {'params': {}}
-
-  def apply(self, variables, z, t, label, train, rngs=None):
-    return self.f(z, t)
-
-
 def exact_logit(p):
   """The net that knows each pixel's chance p of a 1."""
 
@@ -330,7 +317,7 @@ def test_the_sampler_reproduces_the_marginals_of_a_factorised_distribution(monke
   config = tiny('discrete', beta_1=9.0)
   config.sample.update({'steps': steps, 'final': 'draw'})
 
-  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: Oracle(exact_logit(p)))
+  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: StandIn(exact_logit(p)))
   model = bfn.model.make(config, Spec('x', (2, 2, 1), 2, 2, ()))
   n = 20_000
   drawn = jax.jit(model.sample)({'net': {}}, keys_of(n), jnp.zeros(n, jnp.int32))
@@ -347,7 +334,7 @@ def test_the_bound_of_a_factorised_distribution_is_its_entropy(monkeypatch, step
   config = tiny('discrete', beta_1=3.0, steps=steps)
   config.data.binarise = False
   config.train.batch_size = n
-  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: Oracle(exact_logit(p)))
+  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: StandIn(exact_logit(p)))
   model = bfn.model.make(config, Spec('x', (2, 2, 1), 2, 2, ()))
   ranks = spread_ranks(4 * n).reshape(4, n).T.reshape(n, 2, 2, 1)
   batch = batch_of(jnp.asarray(ranks < p, jnp.uint8))
@@ -374,7 +361,7 @@ def test_the_sampler_with_a_perfect_net_brings_back_the_image(monkeypatch, kind)
     eps = (mu / g - x) / jnp.sqrt((1 - g) / g)
     return eps if kind == 'continuous' else jnp.concatenate([eps, jnp.full_like(eps, -10.0)], -1)
 
-  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: Oracle(eps_hat))
+  monkeypatch.setattr(bfn.model, 'make_net', lambda *a, **k: StandIn(eps_hat))
   model = bfn.model.make(config, known_spec(config.data))
   drawn = jax.jit(model.sample)({'net': {}}, keys_of(5), jnp.zeros(5, jnp.int32))
   np.testing.assert_array_equal(drawn, jnp.repeat(level, 5, 0))

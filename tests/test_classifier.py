@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import batch_of
+from helpers import StandIn, batch_of
 
 import ddpm.classifier
 from configs import base
@@ -22,21 +22,8 @@ def config_of(noisy):
   return config
 
 
-class Net:
-  """Stands in for the net: logits(z, t) of the seven classes."""
-
-  def __init__(self, logits):
-    self.logits = logits
-
-  def init(self, *args):
-    return {'params': {}}
-
-  def apply(self, variables, z, t, label, train, rngs=None):
-    return self.logits(z, t)
-
-
 def with_net(monkeypatch, logits):
-  monkeypatch.setattr(ddpm.classifier, 'make_net', lambda *a, **k: Net(logits))
+  monkeypatch.setattr(ddpm.classifier, 'make_net', lambda *a, **k: StandIn(logits))
 
 
 @pytest.mark.parametrize('noisy', [True, False])

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import batch_of, refuses
+from helpers import StandIn, batch_of, refuses
 
 import cold.model
 from cold.degrade import DEGRADATIONS
@@ -100,21 +100,8 @@ def test_blur_spreads_a_point_as_a_gaussian():
   assert found.sum() == pytest.approx(1, abs=1e-4)
 
 
-class Net:
-  """Stands in for the net: x_hat is a function of (x, t)."""
-
-  def __init__(self, f):
-    self.f = f
-
-  def init(self, *args):
-    return {'params': {}}
-
-  def apply(self, variables, x, t, label, train, rngs=None):
-    return self.f(x, t)
-
-
 def with_net(monkeypatch, config, f, spec=None):
-  monkeypatch.setattr(cold.model, 'make_net', lambda *a, **k: Net(f))
+  monkeypatch.setattr(cold.model, 'make_net', lambda *a, **k: StandIn(f))
   return cold.model.make(config, spec or known_spec(config.data))
 
 

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import refuses, tiny
+from conftest import tiny
+from helpers import refuses
 
 import ddpm.model
 from ddpm.model import bound_term, prior_term

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import batch_of, refuses
+from helpers import batch_of, refuses
 
+import gan.dcgan
 import gan.ddgan
 from gan import nets
 from gan.dcgan import cross_entropy
@@ -95,6 +96,55 @@ def test_a_new_discriminator_of_the_diffusion_gan_is_at_chance():
   assert 'spread' in metrics
   _, metrics = model.losses['discriminator'](params, jax.random.key(1), digits(config), 0, True)
   assert metrics['r1'] == 0
+
+
+class Judge:
+  """A discriminator that gives set logits in the order of its calls and keeps what it sees."""
+
+  def __init__(self, *logits):
+    self.logits, self.seen = list(logits), []
+
+  def init(self, *args):
+    return {'params': {}}
+
+  def apply(self, variables, x, *rest, mutable=None):
+    out = jnp.full(len(x), self.logits[len(self.seen)])
+    self.seen.append(x)
+    return (out, {'batch_stats': {}}) if mutable else out
+
+
+def test_who_is_to_be_called_real(monkeypatch):
+  """Real pairs first, softplus(-real) + softplus(fake); the generator wants softplus(-fake) low."""
+  config = tiny('ddgan', steps=1)  # x_s is the clean image itself
+  judge = Judge(3.0, -2.0, -1.5)
+  monkeypatch.setattr(gan.ddgan, 'DDDiscriminator', lambda *a: judge)
+  model, params = made(config)
+  batch, key = digits(config), jax.random.key(1)
+  x = gaussian.to_model_scale(batch['image'], 17)
+  loss, metrics = model.losses['discriminator'](params, key, batch, 0, True)
+  softplus = lambda v: np.log1p(np.exp(v))
+  assert float(loss) == pytest.approx(softplus(-3) + softplus(-2), rel=1e-5)
+  assert metrics['accuracy'] == 1
+  np.testing.assert_allclose(judge.seen[0], x, atol=1e-6)
+  assert float(jnp.abs(judge.seen[1]).max()) == 0  # of a new generator, whose last layer is zero
+  loss, _ = model.losses['generator'](params, key, batch, 0, True)
+  assert float(loss) == pytest.approx(softplus(1.5), rel=1e-5)
+
+
+def test_whose_label_is_whose(monkeypatch):
+  """DCGAN: real images have 0.9, fakes 0.2, the generator wants 0.7."""
+  judge = Judge(3.0, -2.0, -1.5)
+  monkeypatch.setattr(gan.dcgan, 'DCDiscriminator', lambda *a: judge)
+  config = tiny('dcgan', real_label=0.9, fake_label=0.2, generator_label=0.7)
+  model, params = made(config)
+  batch, key = digits(config), jax.random.key(1)
+  by_hand = lambda v, label: label * np.log1p(np.exp(-v)) + (1 - label) * np.log1p(np.exp(v))
+  loss, metrics = model.losses['discriminator'](params, key, batch, 0, True)
+  assert float(loss) == pytest.approx(by_hand(3, 0.9) + by_hand(-2, 0.2), rel=1e-5)
+  assert metrics['accuracy'] == 1
+  np.testing.assert_allclose(judge.seen[0], gaussian.to_model_scale(batch['image'], 17), atol=1e-6)
+  loss, _ = model.losses['generator'](params, key, batch, 0, True)
+  assert float(loss) == pytest.approx(by_hand(-1.5, 0.7), rel=1e-5)
 
 
 class Linear:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import batch_of
+from helpers import batch_of
 from vdm_oracles import tiny
 
 import vdm.model

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import batch_of, refuses
 from conftest import tiny as tiny_ddpm
+from helpers import batch_of, refuses
 from test_bfn import tiny as bfn_tiny
 from vdm_oracles import HI, LO, swirl, swirl_oracle, tiny, unit_gaussian, with_oracle
 

@@ -59,7 +59,6 @@ def define_sampling(**several):
         raise UserError(f'--{name}={",".join(values[name])}: numbers are needed') from None
     return values
 
-  given.flags = holders
   return given
 
 

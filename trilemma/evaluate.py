@@ -25,6 +25,7 @@ from trilemma.plots import to_pixels
 from trilemma.rows import key_of
 from trilemma.run import digest, open_checkpoint
 from trilemma.workdir import versions
+from trilemma.writers import duration
 
 # what each metric of samples is called in a row, before _<extractor>@<n>
 IN_FEATURES = {
@@ -67,11 +68,6 @@ def _write(path, arrays):
   temporary.replace(path)
 
 
-def _duration(seconds):
-  minutes, seconds = divmod(round(seconds), 60)
-  return f'{minutes // 60}h{minutes % 60:02d}m' if minutes >= 60 else f'{minutes}m{seconds:02d}s'
-
-
 def resumable(path, count, make, what, stop=None):
   """The arrays of make(0), make(1), ... make(count - 1) one after another, kept in the file `path`.
 
@@ -94,7 +90,7 @@ def resumable(path, count, make, what, stop=None):
       if not said and count - i > 1:
         seconds = float(chunk['seconds'][0]) * (count - i - 1)
         tqdm.write(f'{what}: the first of {count - i} chunks took {chunk["seconds"][0]:.1f} s, '
-                   f'about {_duration(seconds)} to go')  # fmt: skip
+                   f'about {duration(seconds)} to go')  # fmt: skip
         said = True
     found.append(chunk)
   whole = {name: np.concatenate([chunk[name] for chunk in found]) for name in found[0]}

@@ -29,6 +29,12 @@ def read_rows(path):
   return rows
 
 
+def duration(seconds):
+  """'1h05m' or '3m20s'."""
+  minutes, seconds = divmod(round(seconds), 60)
+  return f'{minutes // 60}h{minutes % 60:02d}m' if minutes >= 60 else f'{minutes}m{seconds:02d}s'
+
+
 class JsonLines:
   """metrics.jsonl: one flushed row per write, steps never going back."""
 
@@ -141,9 +147,7 @@ class Writer:
     line = f'step {step:>{len(str(self._total))}}/{self._total}  '
     line += 'loss ' + ' '.join(f'{loss:.4f}' for loss in losses)
     if rate:
-      minutes, seconds = divmod(round((self._total - step) * batch_size / rate), 60)
-      eta = f'{minutes // 60}h{minutes % 60:02d}m' if minutes >= 60 else f'{minutes}m{seconds:02d}s'
-      line += f'  {rate:,.0f} images/s  ETA {eta}'
+      line += f'  {rate:,.0f} images/s  ETA {duration((self._total - step) * batch_size / rate)}'
     self.say(line)
 
   def say(self, line):
