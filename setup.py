@@ -5,7 +5,7 @@ setup(
   version='0.1.0',
   description='Generative models in JAX: diffusion, Bayesian flows and GANs by one protocol.',
   python_requires='>=3.11',
-  package_data={'trilemma': ['weights/*']},
+  package_data={'trilemma': ['weights/*', 'report.html.j2']},
   packages=find_packages(include=['trilemma*', 'ddpm*', 'vdm*', 'bfn*', 'gan*', 'cold*']),
   install_requires=[
     'jax>=0.10',
@@ -19,6 +19,7 @@ setup(
     'tensorboard>=2.20',  # clu's writers need it and do not declare it
     'tensorflow-cpu>=2.21; platform_machine == "x86_64"',
     'array_record>=0.8',
+    'jinja2>=3.1',
     'absl-py>=2.1',
     'matplotlib>=3.9',
     'numpy>=2.0',
@@ -27,5 +28,5 @@ setup(
     'scipy>=1.14',
     'tqdm>=4.66',
   ],
-  extras_require={'dev': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.12']},
+  extras_require={'dev': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.12', 'selenium>=4.30']},
 )

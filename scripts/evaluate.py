@@ -3,6 +3,7 @@
 python scripts/evaluate.py --workdir=runs/mnist --n=1000
 python scripts/evaluate.py --workdir=runs/mnist --metrics=fd --sampler=ddim,dpmpp_2m --steps=5,10,50
 python scripts/evaluate.py --images=samples.npz --data=mnist
+python scripts/evaluate.py --images=split:test --data=mnist --n=1000
 python scripts/evaluate.py --compare runs/mnist runs/mnist_vdm
 Each result is a row in WORKDIR/eval/; what is there already is not made again, and a killed
 evaluation goes on where it was. Several samplers or step counts also give eval/steps.png. A
@@ -21,7 +22,9 @@ from absl import flags
 from trilemma import cli
 
 WORKDIR = flags.DEFINE_string('workdir', '', 'Directory of the run.')
-IMAGES = flags.DEFINE_string('images', '', 'Instead of a run: folder of images, or .npz (arr_0).')
+IMAGES = flags.DEFINE_string(
+  'images', '', "Instead of a run: folder of images, .npz (arr_0), or 'split:test', real ones."
+)
 DATA = flags.DEFINE_string('data', '', 'With --images: what they should look like, as data.name.')
 COMPARE = flags.DEFINE_bool('compare', False, 'Compare the evaluated runs named after the flags.')
 OUT = flags.DEFINE_string('out', '', 'Directory for results; default WORKDIR/eval or runs/compare.')
@@ -265,7 +268,7 @@ def judge(row, names, extractor, real, images):
 def of_images():
   """A row for images that came from anywhere."""
   from configs import base
-  from trilemma import data, evaluate, metrics
+  from trilemma import data, evaluate, metrics, plots
   from trilemma import rows as row_lib
   from trilemma.exits import UserError
 
@@ -273,8 +276,14 @@ def of_images():
     raise UserError('--images needs --data, the name of what they should look like: mnist')
   names = wanted(('fd', 'kid', 'pr', 'is'))
   config = base.common()
-  images = data.read_images(IMAGES.value)
   config.data.name, folder = DATA.value, DATA.value.startswith('folder:')
+  if IMAGES.value.startswith('split:'):
+    real = data.load(config.data, IMAGES.value.removeprefix('split:'), DATA_DIR.value)
+    if real.split == REFERENCE.value:
+      raise UserError(f'--images={IMAGES.value} would be compared with itself: use --reference')
+    images = plots.to_pixels(real.image, real.spec.levels)
+  else:
+    images = data.read_images(IMAGES.value)
   if folder:
     config.data.resolution = images.shape[1]
   load = functools.cache(lambda split: data.load(config.data, split, DATA_DIR.value))

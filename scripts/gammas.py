@@ -21,7 +21,7 @@ def main(stop):
   from trilemma.exits import UserError
   from trilemma.run import open_checkpoint
   from trilemma.writers import write_json
-  from vdm.gamma import GAMMAS
+  from vdm.gamma import curve
 
   t, curves, table = np.linspace(0, 1, 201, dtype=np.float32), {}, []
   for workdir in WORKDIRS.value:
@@ -31,10 +31,9 @@ def main(stop):
       raise UserError(f'{workdir} is no VDM but a run of the family {run.config.family}')
     objective = f', {m.gamma_objective}' if m.gamma == 'learned_net' else ''
     name = f'{m.gamma}{objective} ({workdir})'
-    gamma = GAMMAS[m.gamma](m.gamma_min, m.gamma_max)
-    curve = np.asarray(gamma.value(run.state.ema['net']['gamma'], t))
-    curves[name] = t, curve
-    step, ends = int(run.state.step), [float(curve[end]) for end in (0, -1)]
+    gamma = curve(m, run.state.ema, t)
+    curves[name] = t, gamma
+    step, ends = int(run.state.step), [float(gamma[end]) for end in (0, -1)]
     rows = [row for row in rows_lib.of_run(workdir) if row['checkpoint'] == step]
     rows = [row for row in rows if row['weights'] == 'ema']
     bounds = {

@@ -70,12 +70,7 @@ def table(rows):
   ]  # fmt: skip
   floor = {k: v for row in rows for k, v in row.items() if k.endswith('/floor')}
   lines.append(['real to real', '', *(cell(floor, f'{k}/floor') for k in names), '', ''])
-  every = [head, ['---'] * len(head), *lines]
-  widths = [max(len(line[i]) for line in every) for i in range(len(head))]
-  return '\n'.join(
-    '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + ' |'
-    for line in every
-  )
+  return row_lib.markdown(head, lines)
 
 
 def save(directory, rows):

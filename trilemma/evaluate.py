@@ -150,7 +150,7 @@ def mean_and_error(values):
 
 
 def drawn(run, params, n, batch_size, seed, path, stop=None):
-  """(pixels u8[n,H,W,C], {'nfe', 'seconds_per_image', 'compile_seconds'}), labels in turn.
+  """(pixels u8[n,H,W,C], what a row says of them), labels in turn.
 
   The seconds are the median over chunks, without compiling and after a warm-up.
   """
@@ -175,6 +175,7 @@ def drawn(run, params, n, batch_size, seed, path, stop=None):
   found = resumable(path, chunks, make, what, stop)
   return found['arr_0'], {
     'nfe': run.model.nfe,
+    'samples': path.name,
     'seconds_per_image': float(np.median(found['seconds'][chunks > 1 :])) / draw.batch_size,
     'compile_seconds': float(found['compiling'].max()),
   }

@@ -36,6 +36,7 @@ class Stop:
 
   def __init__(self):
     self.requested = False
+    self.child = None  # a subprocess.Popen in a session of its own, which is to stop, too
 
   def install(self):
     """Handles SIGTERM and SIGINT from now on; returns itself."""
@@ -44,6 +45,8 @@ class Stop:
     return self
 
   def _handle(self, number, frame):
+    if self.child:
+      self.child.send_signal(number)
     if self.requested:
       os._exit(128 + number)
     self.requested = True

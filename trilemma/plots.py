@@ -1,5 +1,6 @@
-"""Pictures of samples: PNG grids, strips over time and GIFs."""
+"""Pictures of samples: PNG grids, strips over time and GIFs; figures of numbers."""
 
+import io
 import math
 import os
 
@@ -98,11 +99,39 @@ def _save_figure(path, figure):
   os.replace(temporary, path)
 
 
-def save_tradeoff(path, rows, name, xs, line):
-  """The metric `name` of rows against several others: a line per line(row), a mark per row.
+INK = '#123456'  # of text and axes, in pictures that are to stand on any background
 
-  xs is {label: key or metric of a row}; the metric's floor is dotted.
-  """
+
+def svg(figure):
+  """A figure as SVG for a page, transparent and in the page's own colour of text."""
+  import matplotlib
+
+  for axis in figure.axes:
+    axis.set_facecolor('none')
+    axis.tick_params(which='both', colors=INK)
+    for text in (axis.title, axis.xaxis.label, axis.yaxis.label):
+      text.set_color(INK)
+    for spine in axis.spines.values():
+      spine.set_color(INK)
+    if axis.get_legend():
+      axis.get_legend().get_frame().set_alpha(0)
+      for text in axis.get_legend().get_texts():
+        text.set_color(INK)
+  file = io.StringIO()
+  with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'trilemma'}):
+    figure.savefig(file, format='svg', transparent=True, metadata={'Date': None})
+  text = file.getvalue()
+  return text[text.index('<svg') :].replace(INK, 'currentColor')
+
+
+def save_tradeoff(path, rows, name, xs, line):
+  """Writes tradeoff() as PNG."""
+  _save_figure(path, tradeoff(rows, name, xs, line))
+
+
+def tradeoff(rows, name, xs, line):
+  """A figure of the metric `name` of rows against several others: a line per line(row), a mark per
+  row. xs is {label: key or metric of a row}; the metric's floor is dotted."""
   from matplotlib.figure import Figure
   from matplotlib.ticker import LogFormatter, NullFormatter
 
@@ -132,11 +161,16 @@ def save_tradeoff(path, rows, name, xs, line):
   axes[0].set_ylabel(name)
   axes[0].legend(fontsize=7)
   figure.tight_layout()
-  _save_figure(path, figure)
+  return figure
 
 
 def save_curves(path, curves, xlabel, ylabel):
-  """Curves (x f[N], y f[N]) by name."""
+  """Writes curves_of() as PNG."""
+  _save_figure(path, curves_of(curves, xlabel, ylabel))
+
+
+def curves_of(curves, xlabel, ylabel, log=False):
+  """A figure of curves (x f[N], y f[N]) by name."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(6, 4), dpi=110)
@@ -146,5 +180,7 @@ def save_curves(path, curves, xlabel, ylabel):
   axis.set(xlabel=xlabel, ylabel=ylabel)
   axis.grid(alpha=0.3)
   axis.legend(fontsize=8)
+  if log:
+    axis.set_yscale('log')
   figure.tight_layout()
-  _save_figure(path, figure)
+  return figure

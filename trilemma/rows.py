@@ -76,6 +76,16 @@ def text_of(found):
   return f'{mean:.4g}' + (f' ± {spread:.2g}' if spread is not None else '')
 
 
+def markdown(head, lines):
+  """A Markdown table of texts, its columns aligned."""
+  every = [head, ['---'] * len(head), *lines]
+  widths = [max(len(line[i]) for line in every) for i in range(len(head))]
+  return '\n'.join(
+    '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + ' |'
+    for line in every
+  )
+
+
 def sampler_of(row):
   """The sampler of a row, and where it starts from if there is a choice; a family that has only one
   gives its own name."""

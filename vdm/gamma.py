@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 HIDDEN = 1024
 
@@ -83,3 +84,9 @@ GAMMAS = {
   'learned_linear': learned_linear,
   'learned_net': learned_net,
 }
+
+
+def curve(model, params, t):
+  """gamma f[N] at t f32[N] in [0, 1], of config.model and the parameters of a VDM."""
+  gamma = GAMMAS[model.gamma](model.gamma_min, model.gamma_max)
+  return np.asarray(gamma.value(params['net']['gamma'], t))
