@@ -1,18 +1,14 @@
-# make demo: train, sample and evaluate, on digits that ship with scikit-learn.  make test: the suite.
+# make demo: DDPM, VDM and BFN on the digits inside scikit-learn, and a page.  make test: the suite.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-DEMO := runs/digits_ddpm
+DEMO := runs/demo
 
 .PHONY: demo test lint install
 
 demo: $(VENV)/installed
-	$(RUN) scripts/train.py --config=configs/digits_ddpm.py --workdir=$(DEMO)
-	$(RUN) scripts/sample.py --workdir=$(DEMO)
-	$(RUN) scripts/evaluate.py --workdir=$(DEMO) --n=700 --bits_n=50 > $(DEMO)/eval.txt
-	@sed '$$d' $(DEMO)/eval.txt
-	@echo "Pictures: $(DEMO)/samples.png (a column per digit), process.png, process.gif"
-	@echo "Next:     $(RUN) scripts/sample.py --workdir=$(DEMO) --guidance=2 --seed=1"
+	$(RUN) scripts/reproduce.py --table=demo --budget=cpu --workdir=$(DEMO) --report
+	@echo "Next: $(RUN) scripts/sample.py --workdir=$(DEMO)/runs/digits-ddpm-steps-1000 --guidance=2"
 
 test: $(VENV)/installed
 	$(RUN) -m pytest

@@ -25,7 +25,7 @@ def page(tables, everything, directory):
   """The page as text."""
   loader = jinja2.FileSystemLoader(Path(__file__).parent)
   environment = jinja2.Environment(
-    loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+    loader=loader, autoescape=True, trim_blocks=True,
     lstrip_blocks=True,
   )  # fmt: skip
   sections = [

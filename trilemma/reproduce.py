@@ -137,7 +137,8 @@ def _plan(name, table, row_name, budget, out):
 
   def run(config, settings):
     """Its workdir. The same settings are the same run, whatever table wants them."""
-    where = out / 'runs' / f'{slug(config)}-{row_lib.key_of(settings)[:6]}'
+    words = [f'{key.split(".")[-1]} {value}' for key, value in settings.items()]
+    where = out / 'runs' / slug(' '.join([config, *words]))
     runs.append(Run(config, settings, where))
     return where
 

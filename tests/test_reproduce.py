@@ -1,0 +1,267 @@
+"""Tables: what a row runs, what is a reproduction, rows that go on, and the page in a browser."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from conftest import PLAIN_FLAGS, ROOT
+from PIL import Image
+from test_cli import call
+
+from configs.tables import TABLES
+from trilemma import report, reproduce
+from trilemma.exits import UserError
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_a_table_says_what_it_needs_and_a_budget_scales_no_more_than_it_may(name):
+  table = TABLES[name]
+  assert {'title', 'source', 'data', 'measures', 'rows', 'budgets'} <= set(table)
+  for row in table['rows'].values():
+    assert set(row.get('published', {})) <= set(table['measures'])
+    for column in row.get('published', {}):
+      assert {'tolerance', 'unlike'} & set(table['measures'][column])
+    for part in (table, row):
+      for less in part.get('budgets', {}).values():
+        assert set(less.get('set', {})) <= reproduce.SCALED
+        assert set(less.get('flags', {})) <= reproduce.SCALED_FLAGS
+    paper = reproduce.scaled(table, row, 'paper')
+    assert paper[0] == row.get('config', '')
+    assert paper[1] == row.get('set', {})
+  for budget in reproduce.BUDGETS:
+    plans = reproduce.plans(TABLES, [name], budget, 'out')
+    assert [plan.row for plan in plans] == list(table['rows'])
+    assert len({plan.file for plan in plans}) == len(plans)
+    for plan in plans:
+      assert (plan.scaled == '') == (budget == 'paper') or budget in ('cpu', 'gpu')
+      assert {c for one in plan.calls for c in one.columns} == set(table['measures'])
+      for run in plan.runs:
+        config = run.configure()
+        assert config.data.name == table['data']
+        if budget == 'smoke':
+          assert config.train.steps == 4
+
+
+def test_a_key_is_of_everything_that_a_row_depends_on():
+  key = lambda table, budget='cpu', n=0: reproduce.plans(table, ['demo'], budget, 'out')[n].key()
+  other = json.loads(json.dumps({'demo': TABLES['demo']}))
+  assert key(other) == key(TABLES)
+  assert len({key(TABLES), key(TABLES, 'paper'), key(TABLES, n=1)}) == 3
+  other['demo']['flags']['n'] = 300
+  assert key(other) != key(TABLES)
+
+
+def test_rows_and_budgets_that_are_not_there():
+  for names, budget, only, message in (
+    (['demos'], 'cpu', (), 'unknown table'),
+    (['demo'], 'cpus', (), 'unknown budget'),
+    (['demo'], 'cpu', ['vdms'], 'unknown row'),
+  ):
+    with pytest.raises(UserError, match=message):
+      reproduce.plans(TABLES, names, budget, 'out', only)
+  assert [p.row for p in reproduce.plans(TABLES, ['demo'], 'cpu', 'out', ['vdm'])] == ['VDM']
+
+
+FEWER = 'train.steps 9 instead of 99'
+INCEPTION = {'metric': 'fd', 'tolerance': 0.3, 'extractor': 'inception'}
+BITS = {'metric': 'bits', 'tolerance': 0.05}
+
+
+@pytest.mark.parametrize(
+  ('published', 'mean', 'name', 'measure', 'less', 'said'),
+  [
+    (3.17, 3.4, 'fd_inception@50000', INCEPTION, '', 'reproduced'),
+    (3.17, 2.9, 'fd_inception@50000', INCEPTION, FEWER, 'reproduced'),
+    (3.17, 3.5, 'fd_inception@50000', INCEPTION, '', r'differs \(by \+0.33; with the published'),
+    (3.17, 9, 'fd_inception@50000', INCEPTION, FEWER, 'differs .*99'),
+    (3.17, 3.17, 'fd_lenet@50000', INCEPTION, '', 'differs .*features of lenet, not inception'),
+    (3.17, 3.17, 'fd_inception@5000', INCEPTION, 'n 5 instead of 50', 'differs .*another n'),
+    (3.17, 3.17, 'fd_lenet@9', {'metric': 'fd', 'unlike': 'theirs is x'}, '', 'differs .*x'),
+    (2.65, 2.61, 'bits_test@10000', BITS, 'bits_n 64 instead of 128', 'reproduced'),
+    (2.65, 2.71, 'bits_test@10000', BITS, '', r'differs \(by \+0.06'),
+    (None, 2.71, 'bits_test@10000', BITS, '', '^$'),
+  ],
+)  # fmt: skip
+def test_verdicts(published, mean, name, measure, less, said):
+  value = {'name': name, 'mean': mean, 'spread': None, 'floor': None}
+  assert re.search(said, reproduce.verdict(published, value, measure, less))
+  assert reproduce.verdict(published, None, measure, less) == 'not run'
+
+
+def test_metrics_are_found_by_name():
+  row = {
+    'fd_lenet@100': 3.0, 'fd_lenet@100/floor': 1.0, 'is_lenet@100': {'mean': 8.0, 'sd': 0.1},
+    'nfe': 4, 'bits_test@8': {'total': {'mean': 9.0, 'standard_error': 1.0}},
+    'bits_test@20': {'total': {'mean': 2.0, 'standard_error': 0.5},
+                     'nats_per_image': {'mean': 80.0, 'standard_error': 3.0}},
+  }  # fmt: skip
+  found = lambda metric: tuple((reproduce.found(metric, row) or {}).values())
+  assert found('fd') == ('fd_lenet@100', 3.0, None, 1.0)
+  assert found('is') == ('is_lenet@100', 8.0, 0.1, None)
+  assert found('bits') == ('bits_test@20', 2.0, 0.5, None)
+  assert found('nats') == ('bits_test@20', 80.0, 3.0, None)
+  assert found('nfe') == ('nfe', 4, None, None)
+  assert found('recall') == ()
+  settled = reproduce.found('settled', {'n': 100, 'within_a_tenth_from': 0.4})
+  assert (settled['name'], settled['mean']) == ('settled@100', 0.4)
+
+
+def rows_of(workdir):
+  return [json.loads(file.read_text()) for file in sorted(workdir.glob('rows/*/*/*.json'))]
+
+
+def test_a_killed_row_goes_on_and_a_table_is_made_once(tmp_path):
+  flags = ['--table=digits', '--budget=smoke', '--rows=dcgan', f'--workdir={tmp_path}']
+  command = [sys.executable, str(ROOT / 'scripts' / 'reproduce.py'), *flags]
+  environment = {**os.environ, 'XLA_FLAGS': PLAIN_FLAGS}
+  with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    for line in process.stdout:
+      if 'step 2/4' in line:
+        process.send_signal(signal.SIGTERM)
+  assert process.returncode == 75
+  assert not rows_of(tmp_path)
+  done = subprocess.run(command, capture_output=True, text=True, env=environment)
+  assert done.returncode == 0, done.stderr
+  assert 'step 4/4' in done.stdout
+  assert 'step 2/4' not in done.stdout  # it went on
+  [row] = rows_of(tmp_path)
+  assert row['values']['distance']['name'] == 'fd_lenet@100'
+  assert row['values']['distance']['mean'] == row['evaluations'][0]['fd_lenet@100'] > 0
+  assert row['values']['distance']['floor'] > 0
+  assert row['trained'] == '4 x 8'
+  assert set(row['losses']) == {'discriminator', 'generator'}
+  assert '| DCGAN ' in done.stdout
+  with Image.open(tmp_path / 'rows' / 'smoke' / 'digits' / 'dcgan.png') as picture:
+    assert picture.size[0] > 100
+  again = call('reproduce', *flags, '--report').stdout
+  assert 'is there' in again
+  assert 'training' not in again
+  assert row == rows_of(tmp_path)[0]
+  assert 'DCGAN' in (tmp_path / 'report.html').read_text()
+
+
+def test_a_row_says_which_prerequisite_is_missing(tmp_path):
+  flags = [f'--workdir={tmp_path}', f'--data_dir={tmp_path}']
+  done = call('reproduce', '--table=bfn_mnist', *flags, code=2, TRILEMMA_CACHE=str(tmp_path))
+  assert 'not run: continuous time' in done.stderr
+  assert f'mnist is not in {tmp_path}' in done.stdout
+  [row] = rows_of(tmp_path)
+  assert 'mnist is not in' in row['error']
+  plan = call('reproduce', '--table=digits', '--dry_run', '--rows=vdm', *flags).stdout
+  assert 'scripts/train.py --config=configs/digits_vdm.py' in plan
+  assert '--metrics=fd,pr,speed' in plan
+  assert '--table=NAME' in call('reproduce', code=2).stderr
+  assert 'cats_floors' in call('reproduce', '--list').stdout
+
+
+def everything(names, budgets=('cpu',)):
+  """Made-up results for all rows of tables, as reproduce.read() gives them."""
+  found = {}
+  for name, budget in ((name, budget) for name in names for budget in budgets):
+    for number, plan in enumerate(reproduce.plans(TABLES, [name], budget, 'out')):
+      values, rows = {}, []
+      for i, one in enumerate(plan.calls):
+        row = {'family': 'images', 'seed': 0}
+        if plan.runs:
+          config = plan.runs[-1].configure()
+          row |= {
+            'family': config.family, 'config': config.to_dict(), 'checkpoint': 4, 'weights': 'ema',
+            'device': '1 x cpu', 'versions': {'jax': '0.10'}, 'nfe': 4, 'seconds_per_image': 0.1,
+          }  # fmt: skip
+        for column in one.columns:
+          metric = TABLES[name]['measures'][column]['metric']
+          label = metric if metric in ('nfe', 'seconds_per_image') else f'{metric}_x@100'
+          row[label] = float(10 + number)
+          floor = 1.0 if metric == 'fd' else None
+          values[column] = {
+            'name': label, 'mean': row[label], 'spread': 0.1, 'floor': floor, 'of': i,
+          }  # fmt: skip
+        rows.append(row)
+      found.setdefault(budget, {}).setdefault(name, {})[plan.row] = {
+        'values': values, 'evaluations': rows, 'commands': ['python x'], 'trained': '4 x 8',
+        'losses': {'net': [[1, 2.0], [2, 1.0]]}, 'gamma': [[0.0, -5.0], [1.0, 5.0]],
+        'budget': budget, 'scaled': '', 'minutes': 1.0,
+      }  # fmt: skip
+  return found
+
+
+class Tags(HTMLParser):
+  """How often each tag begins; ids, which must be each its own."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.count, self.ids = {}, []
+    self.feed(text)
+
+  def handle_starttag(self, tag, attributes):
+    self.count[tag] = self.count.get(tag, 0) + 1
+    self.ids += [value for key, value in attributes if key == 'id' and tag in ('div', 'section')]
+
+
+def test_the_page_without_rows_and_with_all(tmp_path):
+  empty = report.page(TABLES, {}, tmp_path)
+  assert 'no rows yet' in empty
+  assert 'section' not in Tags(empty).count
+  names, budgets = ('digits', 'iddpm', 'cats_floors', 'cs726_shortcut'), ('cpu', 'paper')
+  whole = Tags(report.page(TABLES, everything(names, budgets), tmp_path))
+  assert whole.count['section'] == len(names) * len(budgets)
+  assert len(set(whole.ids)) == len(whole.ids)
+  failed = {'cpu': {'ddpm': {'simple loss': {'error': 'cifar10 is not there', 'budget': 'cpu'}}}}
+  assert 'not run (cifar10 is not there)' in report.page(TABLES, failed, tmp_path)
+
+
+CHROMIUM = shutil.which('chromium')
+
+
+@pytest.mark.skipif(not CHROMIUM, reason='chromium is not installed')
+def test_the_page_in_a_browser(tmp_path):
+  from selenium import webdriver
+  from selenium.webdriver.common.by import By
+  from selenium.webdriver.common.keys import Keys
+
+  folder = tmp_path / 'rows' / 'cpu' / 'digits'
+  folder.mkdir(parents=True)
+  Image.new('RGB', (40, 20)).save(folder / 'dcgan.png')
+  report.save(tmp_path / 'report.html', TABLES, everything(('digits', 'iddpm')), tmp_path)
+  options = webdriver.ChromeOptions()
+  options.binary_location = CHROMIUM
+  options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+  for flag in (
+    'headless', 'no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync',
+    'disable-background-networking', 'disable-component-update', f'user-data-dir={tmp_path}/user',
+  ):  # fmt: skip
+    options.add_argument(f'--{flag}')
+  service = webdriver.ChromeService(shutil.which('chromedriver'))
+  with webdriver.Chrome(options=options, service=service) as browser:
+    for width in (1200, 400):
+      browser.set_window_size(width, 900)
+      browser.get((tmp_path / 'report.html').as_uri())
+      wide = browser.execute_script('return document.documentElement.scrollWidth - innerWidth')
+      assert wide <= 0  # nothing sticks out
+    for image in browser.find_elements(By.TAG_NAME, 'img'):
+      browser.execute_script('arguments[0].scrollIntoView()', image)
+      assert browser.execute_script('return arguments[0].decode().then(() => true)', image)
+    table = browser.find_element(By.TAG_NAME, 'table')
+    head = next(h for h in table.find_elements(By.TAG_NAME, 'th') if 'fd' in h.text)
+    column = table.find_elements(By.TAG_NAME, 'th').index(head) + 1
+    cells = lambda: [
+      float(cell.get_attribute('data-value'))
+      for cell in table.find_elements(By.CSS_SELECTOR, f'tbody td:nth-child({column})')
+    ]
+    for order, down in (('ascending', False), ('descending', True)):
+      head.find_element(By.TAG_NAME, 'button').send_keys(Keys.ENTER)
+      assert head.get_attribute('aria-sort') == order
+      assert cells() == sorted(cells(), reverse=down)
+    number = table.find_element(By.CSS_SELECTOR, 'td button')
+    facts = browser.find_element(By.ID, number.get_attribute('popovertarget'))
+    assert not facts.is_displayed()
+    number.send_keys(Keys.ENTER)
+    assert facts.is_displayed()
+    assert 'checkpoint' in facts.text
+    assert not browser.get_log('browser')
