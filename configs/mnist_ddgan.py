@@ -15,8 +15,9 @@ def get_config(variant=''):
   })  # fmt: skip
   config.discriminator.update({'channels': 16, 'multipliers': (1, 2, 4), 'embedding': 64})
   config.model.update({'latent': 64, 'r1': 0.05})
-  for optim in config.optim.values():
-    optim.learning_rate = 5e-4
+  # as for the digits: a small discriminator must learn faster than the generator
+  config.optim.discriminator.learning_rate = 5e-4
+  config.optim.generator.learning_rate = 5e-5
   config.ema = 0.999
   config.train.update({'steps': 10_000, 'batch_size': 64, 'sample_every': 1000})
   return base.variants(config, variant, digits_ddgan.STEPS)

@@ -141,12 +141,13 @@ def make(plan, table, stop):
   """Trains, evaluates and draws one row, and saves it, or why it is not there."""
   from trilemma.exits import Preempted, UserError
 
-  began = time.monotonic()
   data_dir = [f'--data_dir={DATA_DIR.value}'] if DATA_DIR.value else []
   try:
+    trained = {}
     for one in plan.runs:
       run('train', [*one.argv(), *data_dir], stop)
-    evaluations = []
+      trained[one.workdir.name] = minutes(one)
+    began, evaluations = time.monotonic(), []
     for call in plan.calls:
       own = data_dir if call.script == 'evaluate' else []
       last = run(call.script, [*call.argv(), *own], stop)
@@ -160,7 +161,7 @@ def make(plan, table, stop):
   except UserError as e:
     save(plan, {'error': str(e)})
     return
-  save(plan, {**result, 'minutes': (time.monotonic() - began) / 60})
+  save(plan, {**result, 'minutes': {'evaluating': (time.monotonic() - began) / 60, **trained}})
 
 
 def collect(plan, table, evaluations):
@@ -189,6 +190,18 @@ def collect(plan, table, evaluations):
   if config.family == 'vdm':
     result['gamma'] = gamma(own)
   return result
+
+
+def minutes(run):
+  """How long a run trained, without compiling, as its log has it."""
+  from trilemma.writers import read_rows
+
+  size, last, seconds = run.configure().train.batch_size, 0, 0.0
+  for row in read_rows(run.workdir / 'metrics.jsonl'):
+    if row.get('train/images_per_second'):
+      seconds += (row['step'] - last) * size / row['train/images_per_second']
+      last = row['step']
+  return seconds / 60
 
 
 def gamma(run):

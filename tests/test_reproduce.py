@@ -186,7 +186,7 @@ def everything(names, budgets=('cpu',)):
       found.setdefault(budget, {}).setdefault(name, {})[plan.row] = {
         'values': values, 'evaluations': rows, 'commands': ['python x'], 'trained': '4 x 8',
         'losses': {'net': [[1, 2.0], [2, 1.0]]}, 'gamma': [[0.0, -5.0], [1.0, 5.0]],
-        'budget': budget, 'scaled': '', 'minutes': 1.0,
+        'budget': budget, 'scaled': '', 'minutes': {'evaluating': 1.0, 'x': 2.0},
       }  # fmt: skip
   return found
 

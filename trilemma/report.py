@@ -58,7 +58,7 @@ def _section(name, table, budget, rows, directory):
     'id': f'{budget}-{name}', 'title': table['title'], 'source': table['source'], 'budget': budget,
     'note': table.get('note', ''), 'machine': MACHINE[budget], 'name': name,
     'head': list(zip(head, numbers, strict=True)), 'lines': cells,
-    'minutes': sum(result['minutes'] for result in made.values()), 'rows': len(table['rows']),
+    'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']),
     'done': len(made), 'pictures': pictures, 'figures': _figures(table, made),
   }  # fmt: skip
 

@@ -306,6 +306,13 @@ def _n(value):
   return f'{int(n[1]):,}' if n else ''
 
 
+def minutes(results):
+  """How long rows took in all; a run that several of them share counts once."""
+  trained = {name: m for result in results for name, m in result['minutes'].items()}
+  trained['evaluating'] = sum(result['minutes']['evaluating'] for result in results)
+  return sum(trained.values())
+
+
 def markdown(table, results):
   """The table as Markdown."""
   head, lines = view(table, results)
