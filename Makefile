@@ -8,7 +8,6 @@ DEMO := runs/demo
 
 demo: $(VENV)/installed
 	$(RUN) scripts/reproduce.py --table=demo --budget=cpu --workdir=$(DEMO) --report
-	@echo "Next: $(RUN) scripts/sample.py --workdir=$(DEMO)/runs/digits-ddpm-steps-1000 --guidance=2"
 
 test: $(VENV)/installed
 	$(RUN) -m pytest

@@ -23,7 +23,7 @@ def get_config(variant=''):
   config.optim.generator.learning_rate = 5e-5
   config.ema = 0.999
   config.train.update({
-    'steps': 4000, 'batch_size': 64, 'log_every': 200, 'eval_every': 1000, 'sample_every': 1000,
+    'steps': 3000, 'batch_size': 64, 'log_every': 200, 'eval_every': 1000, 'sample_every': 1000,
     'save_every': 1000,
   })  # fmt: skip
   config.sample.n = 100

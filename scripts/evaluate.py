@@ -243,12 +243,15 @@ def bound(run, params, split, n, facts, out, stop):
   }}  # fmt: skip
 
 
-def reference(config, load, spec, n):
-  """(extractor, features of real images, what a row says of both)."""
+def reference(config, load, spec, n, judged=''):
+  """(extractor, features of real images, what a row says of both); `judged` is the split that is to
+  be judged, which then is no floor."""
   from trilemma import evaluate, features
 
   extractor, split = features.find(EXTRACTOR.value, spec), load(REFERENCE.value)
-  real = evaluate.real_features(extractor, config, split, load(OTHER[REFERENCE.value]), n)
+  floor = not judged or 2 * n <= len(split.image)
+  other = load(OTHER[REFERENCE.value])
+  real = evaluate.real_features(extractor, config, split, other, n, floor)
   about = {**split.fingerprint(), 'used': n, 'floor': real.where}
   return extractor, real, {'reference': about, 'extractor': extractor.sha256}
 
@@ -277,10 +280,13 @@ def of_images():
   names = wanted(('fd', 'kid', 'pr', 'is'))
   config = base.common()
   config.data.name, folder = DATA.value, DATA.value.startswith('folder:')
-  if IMAGES.value.startswith('split:'):
-    real = data.load(config.data, IMAGES.value.removeprefix('split:'), DATA_DIR.value)
-    if real.split == REFERENCE.value:
-      raise UserError(f'--images={IMAGES.value} would be compared with itself: use --reference')
+  split = IMAGES.value.removeprefix('split:') if IMAGES.value.startswith('split:') else ''
+  if split and (folder or split == REFERENCE.value):
+    raise UserError(
+      f'--images={IMAGES.value} is for a named data set, and compared with its other split'
+    )
+  if split:
+    real = data.load(config.data, split, DATA_DIR.value)
     images = plots.to_pixels(real.image, real.spec.levels)
   else:
     images = data.read_images(IMAGES.value)
@@ -293,7 +299,7 @@ def of_images():
   n = at_least_two(min(N.value or len(images), len(images)))
   if N.value > len(images):
     raise UserError(f'--n={N.value}: {IMAGES.value} has {len(images)} images')
-  extractor, real, about = reference(config, load, spec, n)
+  extractor, real, about = reference(config, load, spec, n, split)
   if 'fd' in names:
     metrics.moments(real.pool)
   out = Path(OUT.value or 'runs/images')

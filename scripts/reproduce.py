@@ -2,7 +2,7 @@
 
 python scripts/reproduce.py --list
 python scripts/reproduce.py --table=demo --budget=cpu --report
-python scripts/reproduce.py --table=dtu_mnist --budget=cpu --rows=linear,cosine
+python scripts/reproduce.py --table=mnist --budget=cpu --rows=dcgan,vdm
 The tables are in configs/tables.py. A row that is there is not made again, and a killed one goes on
 where it was. Published numbers are quoted; ours stand beside them, with a verdict. --report writes
 WORKDIR/report.html, one page of all the rows in WORKDIR/rows.
@@ -48,60 +48,80 @@ def main(stop):
   missing = {}
   for plan in plans:
     try:
-      check(plan)
+      if not done(plan):
+        check(plan)
     except UserError as e:  # the other rows can still be made
-      missing[plan.table, plan.row] = str(e)
+      missing[plan.file] = str(e)
   if DRY_RUN.value:
     return show_plans(plans, missing)
   for number, plan in enumerate(plans, 1):
     title = f'--- {plan.table}: {plan.row}, row {number} of {len(plans)}'
-    if done(plan):
-      print(f'{title}: is there')
-    elif (plan.table, plan.row) in missing:
-      print(f'{title}: not run: {missing[plan.table, plan.row]}')
-      save(plan, {'error': missing[plan.table, plan.row]})
-    else:
-      print(title, flush=True)
-      make(plan, TABLES[plan.table], stop)
+    if plan.file in missing:
+      print(f'{title}: not run: {missing[plan.file]}')
+      save(plan, {'error': missing[plan.file]})
+      continue
+    print(f'{title}: is there' if done(plan) else title, flush=True)
+    if not done(plan):
+      make(plan, stop)
+    if done(plan) and not plan.picture().exists():
+      draw(plan, stop)
   everything = reproduce.read(WORKDIR.value, TABLES)
   for name in TABLE.value:
     found = everything.get(BUDGET.value, {}).get(name, {})
     print(f'\n{TABLES[name]["title"]}, budget {BUDGET.value}')
-    print(reproduce.markdown(TABLES[name], found))
+    print(reproduce.markdown(TABLES, name, BUDGET.value, found))
   if REPORT.value:
     page = Path(WORKDIR.value) / 'report.html'
     report.save(page, TABLES, everything, WORKDIR.value)
-    print(f'\npage in {page}')
+    print(f'page in {page}')
   failed = [plan for plan in plans if not done(plan)]
   if failed:
     raise UserError(f'not run: {", ".join(plan.row for plan in failed)}; the reasons are above')
+  if plans and plans[-1].runs:
+    print(f'Next: python scripts/sample.py --workdir={plans[-1].runs[-1].workdir} --seed=1')
 
 
 def check(plan):
   """Raises UserError for what would stop a row later: settings, data, weights of an extractor."""
+  from configs import base
   from trilemma import data, features
+  from trilemma.exits import UserError
+  from trilemma.run import make_model
   from trilemma.train import set_up
 
-  spec = None
-  for run in plan.runs:
-    spec = set_up(run.configure(), DATA_DIR.value).data.spec
+  config, spec = base.common(), None
+  for one in plan.runs:
+    config = one.configure()
+    spec = set_up(config, DATA_DIR.value).data.spec
   for call in plan.calls:
-    extractor = str(call.flags.get('extractor', ''))
-    of_features = {'fd', 'kid', 'pr', 'is'} & set(call.flags.get('metrics', '').split(','))
     if 'images' in call.flags:
-      from configs import base
-
-      config = base.common()
       config.data.name = call.flags['data']
       spec = data.load(config.data, 'test', DATA_DIR.value).spec
-    if of_features and extractor in ('', 'inception'):
-      features.find(extractor, spec)
+    elif config.family in ('ddpm', 'vdm', 'bfn', 'cold'):
+      for k in (set(config.sample) & set(call.flags)) - {'n'}:
+        config.sample[k] = call.flags[k]
+      make_model(config, spec)
+    extractor = call.flags.get('extractor', '')
+    if not {'fd', 'kid', 'pr', 'is'} & set(call.flags.get('metrics', '').split(',')):
+      continue
+    trained = [one.configure() for one in plan.runs if one.workdir == extractor]
+    if trained:
+      net = trained[0].net
+      if set_up(trained[0], DATA_DIR.value).data.spec.shape != spec.shape:
+        raise UserError(f'{extractor} takes other images than {spec.shape}')
+    else:
+      net = features.find(extractor, spec).about['net']
+    size = features.SIZES[net['name']](net)
+    if 'fd' in call.flags['metrics'] and call.flags['n'] <= size:
+      raise UserError(f'{call.flags["n"]:,} images are too few for a distance of {size:,} features')
 
 
 def done(plan):
   """Whether a row's numbers are there, and of what the table now says."""
-  saved = json.loads(plan.file.read_text()) if plan.file.exists() else {}
-  return 'error' not in saved and saved.get('key') == plan.key()
+  from trilemma import reproduce
+
+  result = reproduce.result_of(plan)
+  return bool(result) and 'error' not in result and not result['stale']
 
 
 def save(plan, result):
@@ -110,9 +130,11 @@ def save(plan, result):
 
   plan.file.parent.mkdir(parents=True, exist_ok=True)
   write_json(plan.file, {
-    'table': plan.table, 'row': plan.row, 'budget': plan.budget, 'key': plan.key(),
-    'scaled': plan.scaled, **result,
+    'table': plan.table, 'row': plan.row, 'budget': plan.budget, 'key': plan.key(), **result,
   })  # fmt: skip
+
+
+MEANING = {1: 'an input or output that failed', 2: 'bad configuration or input', 3: 'divergence'}
 
 
 def run(script, argv, stop):
@@ -124,28 +146,32 @@ def run(script, argv, stop):
   last = ''
   with subprocess.Popen(
     command, stdout=subprocess.PIPE, text=True, start_new_session=True
-  ) as stop.child:
-    for line in stop.child.stdout:
+  ) as child:
+    stop.child = child
+    if stop.requested:  # a signal that came before this child was known
+      child.terminate()
+    for line in child.stdout:
       last = line.rstrip()
       if not last.startswith('{'):  # a row, for programs
         print(f'  {last}', flush=True)
-  code, stop.child = stop.child.returncode, None
-  if code == Preempted.code:
+  stop.child = None
+  if child.returncode == Preempted.code or (child.returncode and stop.requested):
     raise Preempted('stopped by a signal: the same command goes on')
-  if code:
-    raise UserError(f'{script}.py ended with exit code {code}, as it says above')
+  if child.returncode:
+    why = MEANING.get(child.returncode, f'exit code {child.returncode}')
+    raise UserError(f'{script}.py ended with {why}')
   return last
 
 
-def make(plan, table, stop):
-  """Trains, evaluates and draws one row, and saves it, or why it is not there."""
-  from trilemma.exits import Preempted, UserError
+def make(plan, stop):
+  """Trains and evaluates one row, and saves its numbers, or why they are not there."""
+  from trilemma.exits import UserError
 
   data_dir = [f'--data_dir={DATA_DIR.value}'] if DATA_DIR.value else []
   try:
     trained = {}
     for one in plan.runs:
-      run('train', [*one.argv(), *data_dir], stop)
+      run('train', [*one.argv(ROOT), *data_dir], stop)
       trained[one.workdir.name] = minutes(one)
     began, evaluations = time.monotonic(), []
     for call in plan.calls:
@@ -154,35 +180,28 @@ def make(plan, table, stop):
       if call.script == 'convergence':
         last = json.dumps(json.loads((call.flags['out'] / 'convergence.json').read_text())[0])
       evaluations.append(json.loads(last))
-    result = collect(plan, table, evaluations)
-    pictures(plan, evaluations, stop)
-  except Preempted:
-    raise
   except UserError as e:
-    save(plan, {'error': str(e)})
-    return
-  save(plan, {**result, 'minutes': {'evaluating': (time.monotonic() - began) / 60, **trained}})
+    return save(plan, {'error': str(e)})
+  spent = {'evaluating': (time.monotonic() - began) / 60, **trained}
+  save(plan, {**collect(plan, evaluations), 'minutes': spent})
 
 
-def collect(plan, table, evaluations):
+def collect(plan, evaluations):
   """What a row's JSON has of its measurements and of its run."""
   from trilemma import reproduce
   from trilemma.writers import read_rows
 
   values = {}
-  for call, row in zip(plan.calls, evaluations, strict=True):
-    for column in call.columns:
-      found = reproduce.found(table['measures'][column]['metric'], row)
-      values[column] = found and {**found, 'of': evaluations.index(row)}
-  result = {
-    'values': values, 'evaluations': evaluations, 'commands': commands(plan), 'trained': '',
-  }  # fmt: skip
-  if not ((plan.runs and 'workdir' in plan.calls[0].flags) or 'workdirs' in plan.calls[0].flags):
+  for i, (call, row) in enumerate(zip(plan.calls, evaluations, strict=True)):
+    for column, metric in call.columns.items():
+      found = reproduce.found(metric, row, call.flags)
+      values[column] = found and {**found, 'of': i}
+  result = {'values': values, 'evaluations': evaluations, 'commands': commands(plan)}
+  if 'images' in plan.calls[0].flags:
     return result
   own = plan.runs[-1]
   config, rows = own.configure(), read_rows(own.workdir / 'metrics.jsonl')
-  train = config.train
-  result['trained'] = f'{train.steps:,} x {train.batch_size}'
+  result['trained'] = f'{config.train.steps:,} x {config.train.batch_size}'
   result['losses'] = {
     player: [[row['step'], row[f'train/{player}/loss']] for row in rows
              if f'train/{player}/loss' in row] for player in config.optim
@@ -216,33 +235,41 @@ def gamma(run):
   return np.stack([t, curve(opened.config.model, opened.state.ema, t)], 1).tolist()
 
 
-def pictures(plan, evaluations, stop):
+def draw(plan, stop):
   """A grid of the images that were measured, and a strip of how some came to be."""
   import numpy as np
 
   from trilemma import plots
+  from trilemma.exits import UserError
   from trilemma.workdir import open_config
 
-  row = next((row for row in evaluations if 'samples' in row), None)
-  if not row:
+  if 'images' in plan.calls[0].flags:
     return
-  workdir = plan.runs[-1].workdir
+  workdir, rows = plan.runs[-1].workdir, json.loads(plan.file.read_text())['evaluations']
+  measured = next((workdir / 'eval' / row['samples'] for row in rows if 'samples' in row), None)
   config, spec = open_config(workdir)
-  plan.file.parent.mkdir(parents=True, exist_ok=True)
-  with np.load(workdir / 'eval' / row['samples']) as arrays:
-    points = spec.shape[:2] == (1, 1)
-    images = arrays['arr_0'] if points else arrays['arr_0'][:GRID]
-  conditional = config.model.get('conditional', False)
-  columns = plots.columns_for(len(images), spec.classes if conditional else ())
-  plots.save_png(plan.file.with_suffix('.png'), plots.tile(images, columns, 256, side=400))
-  if row['nfe'] > 1:
-    out = workdir / 'process'
-    n = len(images) if points else STRIP
+  points = spec.shape[:2] == (1, 1)
+  try:
+    if measured:
+      with np.load(measured) as arrays:
+        images = arrays['arr_0'] if points else arrays['arr_0'][:GRID]
+      classes = spec.classes if config.model.get('conditional', False) else ()
+      columns = plots.columns_for(len(images), classes)
+      plots.save_png(plan.picture(), plots.tile(images, columns, 256, side=400))
+    out, n = workdir / 'drawn', 1024 if points else STRIP if measured else GRID
     run('sample', [
       f'--workdir={workdir}', f'--out={out}', f'--n={n}',
       *(f'--{k}={v}' for k, v in plan.sampling.items()),
     ], stop)  # fmt: skip
-    shutil.copy(out / 'process.png', plan.file.with_name(f'{plan.file.stem}-process.png'))
+    if not measured:
+      shutil.copy(out / 'samples.png', plan.picture())
+    if not (measured and rows[0]['nfe'] == 1):
+      shutil.copy(out / 'process.png', plan.picture('-process'))
+    for call in plan.calls:
+      if call.script == 'convergence':
+        shutil.copy(call.flags['out'] / 'states.png', plan.picture('-process'))
+  except (UserError, OSError, ValueError) as e:
+    print(f'note: no picture of {plan.row}: {e}')
 
 
 def commands(plan):
@@ -253,7 +280,7 @@ def commands(plan):
 
 def show_plans(plans, missing):
   for plan in plans:
-    state = 'is there' if done(plan) else missing.get((plan.table, plan.row), '')
+    state = 'is there' if done(plan) else missing.get(plan.file, '')
     print(f'{plan.table}: {plan.row}' + (f': {state}' if state else ''))
     if not done(plan):
       print(''.join(f'  {command}\n' for command in commands(plan)), end='')

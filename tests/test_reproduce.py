@@ -15,7 +15,9 @@ from PIL import Image
 from test_cli import call
 
 from configs.tables import TABLES
-from trilemma import report, reproduce
+from trilemma import families, report, reproduce
+from trilemma.config import check_train
+from trilemma.data import known_spec
 from trilemma.exits import UserError
 
 
@@ -26,7 +28,7 @@ def test_a_table_says_what_it_needs_and_a_budget_scales_no_more_than_it_may(name
   for row in table['rows'].values():
     assert set(row.get('published', {})) <= set(table['measures'])
     for column in row.get('published', {}):
-      assert {'tolerance', 'unlike'} & set(table['measures'][column])
+      assert {'tolerance', 'unlike'} & table['measures'][column].keys()
     for part in (table, row):
       for less in part.get('budgets', {}).values():
         assert set(less.get('set', {})) <= reproduce.SCALED
@@ -34,18 +36,35 @@ def test_a_table_says_what_it_needs_and_a_budget_scales_no_more_than_it_may(name
     paper = reproduce.scaled(table, row, 'paper')
     assert paper[0] == row.get('config', '')
     assert paper[1] == row.get('set', {})
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_every_row_of_every_budget_is_one_that_the_scripts_take(name):
+  table = TABLES[name]
   for budget in reproduce.BUDGETS:
     plans = reproduce.plans(TABLES, [name], budget, 'out')
     assert [plan.row for plan in plans] == list(table['rows'])
     assert len({plan.file for plan in plans}) == len(plans)
     for plan in plans:
-      assert (plan.scaled == '') == (budget == 'paper') or budget in ('cpu', 'gpu')
-      assert {c for one in plan.calls for c in one.columns} == set(table['measures'])
+      assert budget != 'paper' or plan.scaled == ''
+      columns = {c: m for one in plan.calls for c, m in one.columns.items()}
+      assert columns == {c: measure['metric'] for c, measure in table['measures'].items()}
       for run in plan.runs:
         config = run.configure()
+        check_train(config)
         assert config.data.name == table['data']
-        if budget == 'smoke':
-          assert config.train.steps == 4
+        assert budget != 'smoke' or config.train.steps == 4
+      for one in plan.calls:
+        flags = one.flags
+        if plan.runs:
+          own = (set(config.sample) & set(flags)) - {'n'}
+          config.sample.update({k: flags[k] for k in own})
+          families.make(config, known_spec(config.data))
+          rest = flags.keys() - own - {'metrics', 'workdir', 'workdirs', 'out'}
+          assert rest <= reproduce.OF_ALL | reproduce.OF_BITS | reproduce.OF_REAL | {'n'}
+        # Inception has 2,048 features, the project's own classifiers 64, tiny ones 8
+        if 'fd' in flags.get('metrics', '') and flags.get('extractor') != 'inception':
+          assert flags['n'] > 64
 
 
 def test_a_key_is_of_everything_that_a_row_depends_on():
@@ -55,6 +74,12 @@ def test_a_key_is_of_everything_that_a_row_depends_on():
   assert len({key(TABLES), key(TABLES, 'paper'), key(TABLES, n=1)}) == 3
   other['demo']['flags']['n'] = 300
   assert key(other) != key(TABLES)
+  swapped = json.loads(json.dumps({'demo': TABLES['demo']}))
+  measures = swapped['demo']['measures']
+  measures['precision'], measures['recall'] = measures['recall'], measures['precision']
+  assert key(swapped) != key(TABLES)
+  elsewhere = reproduce.plans(TABLES, ['demo'], 'cpu', '/somewhere/else')[0]
+  assert elsewhere.key() == key(TABLES)
 
 
 def test_rows_and_budgets_that_are_not_there():
@@ -68,48 +93,75 @@ def test_rows_and_budgets_that_are_not_there():
   assert [p.row for p in reproduce.plans(TABLES, ['demo'], 'cpu', 'out', ['vdm'])] == ['VDM']
 
 
-FEWER = 'train.steps 9 instead of 99'
-INCEPTION = {'metric': 'fd', 'tolerance': 0.3, 'extractor': 'inception'}
+FID = {'metric': 'fd', 'tolerance': 0.3, 'extractor': 'inception'}
 BITS = {'metric': 'bits', 'tolerance': 0.05}
+UNLIKE = {'metric': 'fd', 'unlike': 'theirs is x'}
 
 
 @pytest.mark.parametrize(
-  ('published', 'mean', 'name', 'measure', 'less', 'said'),
+  ('published', 'mean', 'name', 'measure', 'budget', 'n', 'said'),
   [
-    (3.17, 3.4, 'fd_inception@50000', INCEPTION, '', 'reproduced'),
-    (3.17, 2.9, 'fd_inception@50000', INCEPTION, FEWER, 'reproduced'),
-    (3.17, 3.5, 'fd_inception@50000', INCEPTION, '', r'differs \(by \+0.33; with the published'),
-    (3.17, 9, 'fd_inception@50000', INCEPTION, FEWER, 'differs .*99'),
-    (3.17, 3.17, 'fd_lenet@50000', INCEPTION, '', 'differs .*features of lenet, not inception'),
-    (3.17, 3.17, 'fd_inception@5000', INCEPTION, 'n 5 instead of 50', 'differs .*another n'),
-    (3.17, 3.17, 'fd_lenet@9', {'metric': 'fd', 'unlike': 'theirs is x'}, '', 'differs .*x'),
-    (2.65, 2.61, 'bits_test@10000', BITS, 'bits_n 64 instead of 128', 'reproduced'),
-    (2.65, 2.71, 'bits_test@10000', BITS, '', r'differs \(by \+0.06'),
-    (None, 2.71, 'bits_test@10000', BITS, '', '^$'),
+    (3.17, 3.4, 'fd_inception@50', FID, 'paper', 50, '^reproduced within tolerance$'),
+    (3.17, 2.9, 'fd_inception@50', FID, 'gpu', 50, r'^reproduced .* \(half\)'),
+    (3.17, 3.5, 'fd_inception@50', FID, 'paper', 50, r'^differs \(by \+0.33; with the published'),
+    (3.17, 9.0, 'fd_inception@50', FID, 'gpu', 50, r'^differs \(by \+5.83; half'),
+    (3.17, 3.17, 'fd_lenet@50', FID, 'paper', 50, '^differs .*features of lenet, not of inception'),
+    (3.17, 3.17, 'fd_inception@5', FID, 'gpu', 5, '^differs .*n 5 instead of 50'),
+    (3.17, 3.17, 'fd_inception@50', FID, 'smoke', 50, '^differs .*a tiny net'),
+    (3.17, 3.17, 'fd_lenet@50', UNLIKE, 'paper', 50, '^differs .*theirs is x'),
+    (2.65, 2.61, 'bits_test@9', BITS, 'gpu', 50, '^reproduced'),
+    (2.65, 2.71, 'bits_test@9', BITS, 'paper', 50, r'^differs \(by \+0.06'),
+    (2.65, 2.51, 'bits_test@9', BITS, 'paper', 50, r'^differs \(by -0.14'),
+    (2.65, 2.51, 'bits_test@9', {**BITS, 'at_most': True}, 'paper', 50, '^reproduced'),
+    (2.65, 2.71, 'bits_test@9', {**BITS, 'at_most': True}, 'paper', 50, '^differs'),
+    (2.65, 2.65, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
   ],
 )  # fmt: skip
-def test_verdicts(published, mean, name, measure, less, said):
-  value = {'name': name, 'mean': mean, 'spread': None, 'floor': None}
-  assert re.search(said, reproduce.verdict(published, value, measure, less))
-  assert reproduce.verdict(published, None, measure, less) == 'not run'
+def test_verdicts(published, mean, name, measure, budget, n, said):
+  def plan(budget, n, scaled):
+    call = reproduce.Call('evaluate', {'n': n}, {'column': measure['metric']})
+    return reproduce.Plan('table', 'row', budget, None, (), (call,), {}, scaled)
+
+  value = {'name': name, 'mean': mean, 'spread': 0.02, 'floor': None}
+  ours, full = plan(budget, n, 'half' * (budget != 'paper')), plan('paper', 50, '')
+  assert re.search(said, reproduce.verdict(published, value, measure, ours, full))
+  assert reproduce.verdict(published, None, measure, ours, full) == 'not run'
 
 
 def test_metrics_are_found_by_name():
   row = {
     'fd_lenet@100': 3.0, 'fd_lenet@100/floor': 1.0, 'is_lenet@100': {'mean': 8.0, 'sd': 0.1},
-    'nfe': 4, 'bits_test@8': {'total': {'mean': 9.0, 'standard_error': 1.0}},
+    'nfe': 4, 'bits_test@80': {'total': {'mean': 9.0, 'standard_error': 1.0}}, 'swd@100': 7.0,
+    'bits_train@20': {'total': {'mean': 1.0, 'standard_error': 1.0}},
     'bits_test@20': {'total': {'mean': 2.0, 'standard_error': 0.5},
                      'nats_per_image': {'mean': 80.0, 'standard_error': 3.0}},
   }  # fmt: skip
-  found = lambda metric: tuple((reproduce.found(metric, row) or {}).values())
+  flags = {'n': 100, 'bits_n': 20}
+  found = lambda metric: tuple((reproduce.found(metric, row, flags) or {}).values())
   assert found('fd') == ('fd_lenet@100', 3.0, None, 1.0)
   assert found('is') == ('is_lenet@100', 8.0, 0.1, None)
+  assert found('swd') == ('swd@100', 7.0, None, None)
   assert found('bits') == ('bits_test@20', 2.0, 0.5, None)
   assert found('nats') == ('bits_test@20', 80.0, 3.0, None)
   assert found('nfe') == ('nfe', 4, None, None)
   assert found('recall') == ()
-  settled = reproduce.found('settled', {'n': 100, 'within_a_tenth_from': 0.4})
-  assert (settled['name'], settled['mean']) == ('settled@100', 0.4)
+  settled = reproduce.found('settled', {'n': 100, 'within_a_tenth_from': None}, {})
+  assert settled == {'name': 'settled@100', 'mean': None, 'spread': None, 'floor': None}
+
+
+def test_rows_of_an_older_table_are_said_to_be_and_damaged_ones_refused(tmp_path):
+  [plan] = reproduce.plans(TABLES, ['demo'], 'cpu', tmp_path, ['vdm'])
+  plan.file.parent.mkdir(parents=True)
+  result = everything(['demo'])['cpu']['demo']['VDM']
+  plan.file.write_text(json.dumps({**result, 'key': plan.key()}))
+  rows = reproduce.read(tmp_path, TABLES)['cpu']['demo']
+  assert not rows['VDM']['stale']
+  plan.file.write_text(json.dumps({**result, 'key': 'another'}))
+  rows = reproduce.read(tmp_path, TABLES)['cpu']['demo']
+  assert 'made under an older table' in reproduce.markdown(TABLES, 'demo', 'cpu', rows)
+  plan.file.write_text('{')
+  with pytest.raises(UserError, match='damaged'):
+    reproduce.read(tmp_path, TABLES)
 
 
 def rows_of(workdir):
@@ -186,7 +238,7 @@ def everything(names, budgets=('cpu',)):
       found.setdefault(budget, {}).setdefault(name, {})[plan.row] = {
         'values': values, 'evaluations': rows, 'commands': ['python x'], 'trained': '4 x 8',
         'losses': {'net': [[1, 2.0], [2, 1.0]]}, 'gamma': [[0.0, -5.0], [1.0, 5.0]],
-        'budget': budget, 'scaled': '', 'minutes': {'evaluating': 1.0, 'x': 2.0},
+        'budget': budget, 'minutes': {'evaluating': 1.0, 'x': 2.0}, 'stale': False,
       }  # fmt: skip
   return found
 
@@ -216,10 +268,10 @@ def test_the_page_without_rows_and_with_all(tmp_path):
   assert 'not run (cifar10 is not there)' in report.page(TABLES, failed, tmp_path)
 
 
-CHROMIUM = shutil.which('chromium')
+CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 
 
-@pytest.mark.skipif(not CHROMIUM, reason='chromium is not installed')
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason='chromium or its driver is not installed')
 def test_the_page_in_a_browser(tmp_path):
   from selenium import webdriver
   from selenium.webdriver.common.by import By
@@ -237,7 +289,7 @@ def test_the_page_in_a_browser(tmp_path):
     'disable-background-networking', 'disable-component-update', f'user-data-dir={tmp_path}/user',
   ):  # fmt: skip
     options.add_argument(f'--{flag}')
-  service = webdriver.ChromeService(shutil.which('chromedriver'))
+  service = webdriver.ChromeService(DRIVER)
   with webdriver.Chrome(options=options, service=service) as browser:
     for width in (1200, 400):
       browser.set_window_size(width, 900)
@@ -252,7 +304,7 @@ def test_the_page_in_a_browser(tmp_path):
     column = table.find_elements(By.TAG_NAME, 'th').index(head) + 1
     cells = lambda: [
       float(cell.get_attribute('data-value'))
-      for cell in table.find_elements(By.CSS_SELECTOR, f'tbody td:nth-child({column})')
+      for cell in table.find_elements(By.CSS_SELECTOR, f'tbody tr > :nth-child({column})')
     ]
     for order, down in (('ascending', False), ('descending', True)):
       head.find_element(By.TAG_NAME, 'button').send_keys(Keys.ENTER)

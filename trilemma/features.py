@@ -25,6 +25,12 @@ from trilemma.nets.inception import Inception
 from trilemma.run import digest, open_checkpoint
 
 WEIGHTS = Path(__file__).parent / 'weights'
+# how many features a net of each kind has, of its configuration
+SIZES = {
+  'inception': lambda net: 2048,
+  'lenet': lambda net: net['hidden'],
+  'encoder': lambda net: net['channels'] * net['multipliers'][-1],
+}
 
 
 class Extractor(NamedTuple):

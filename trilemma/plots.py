@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import re
 
 import numpy as np
 from PIL import Image
@@ -102,8 +103,11 @@ def _save_figure(path, figure):
 INK = '#123456'  # of text and axes, in pictures that are to stand on any background
 
 
-def svg(figure):
-  """A figure as SVG for a page, transparent and in the page's own colour of text."""
+def svg(figure, caption, prefix):
+  """A figure as SVG for a page, transparent and in the page's own colour of text.
+
+  `prefix` makes its ids unlike those of other figures.
+  """
   import matplotlib
 
   for axis in figure.axes:
@@ -121,7 +125,9 @@ def svg(figure):
   with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'trilemma'}):
     figure.savefig(file, format='svg', transparent=True, metadata={'Date': None})
   text = file.getvalue()
-  return text[text.index('<svg') :].replace(INK, 'currentColor')
+  text = text[text.index('<svg') :].replace(INK, 'currentColor')
+  text = re.sub(r'(\bid="|"#|url\(#)', rf'\g<1>{prefix}', text)
+  return text.replace('<svg', f'<svg role="img" aria-label="{caption}"', 1)
 
 
 def save_tradeoff(path, rows, name, xs, line):

@@ -17,7 +17,7 @@ def save(path, tables, everything, directory):
   """Writes the page of reproduce.read()'s rows, whose pictures are in `directory`."""
   path, temporary = Path(path), Path(f'{path}.tmp')
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary.write_text(page(tables, everything, directory))
+  temporary.write_text(page(tables, everything, directory), encoding='utf-8')
   os.replace(temporary, path)
 
 
@@ -29,15 +29,15 @@ def page(tables, everything, directory):
     lstrip_blocks=True,
   )  # fmt: skip
   sections = [
-    _section(name, tables[name], budget, rows, Path(directory))
+    _section(name, tables, budget, rows, Path(directory))
     for budget, found in everything.items() for name, rows in found.items()
   ]  # fmt: skip
   return environment.get_template('report.html.j2').render(sections=sections, date=date.today())
 
 
-def _section(name, table, budget, rows, directory):
+def _section(name, tables, budget, rows, directory):
   """What the template shows of one table under one budget."""
-  folder = directory / 'rows' / budget / name
+  table, folder = tables[name], directory / 'rows' / budget / name
   made = {row: result for row, result in rows.items() if 'error' not in result}
   pictures = []
   for row in made:
@@ -45,27 +45,32 @@ def _section(name, table, budget, rows, directory):
       file = folder / f'{reproduce.slug(row)}{end}.png'
       if file.exists():
         pictures.append({'row': row, 'what': what, 'source': _data_uri(file), 'wide': bool(end)})
-  head, lines = reproduce.view(table, rows)
-  cells = [
-    [
-      {**cell._asdict(), 'id': f'{budget}-{name}-{i}-{j}', 'mark': cell.text.split(' ')[0],
-       'facts': _facts(rows[cell.row], cell.value) if cell.value else {}}
-      for j, cell in enumerate(line)
-    ] for i, line in enumerate(lines)
-  ]  # fmt: skip
-  numbers = [any(line[j]['number'] is not None for line in cells) for j in range(len(head))]
+  head, lines, below = reproduce.view(tables, name, budget, rows)
+
+  def shown(lines, where):
+    return [
+      [
+        {**cell._asdict(), 'id': f'{budget}-{name}-{where}-{i}-{j}',
+         'mark': cell.text.split(' ')[0] if title == reproduce.VERDICT else '',
+         'facts': _facts(rows[cell.row], cell.value) if cell.value else {}}
+        for j, (cell, title) in enumerate(zip(line, head, strict=True))
+      ] for i, line in enumerate(lines)
+    ]  # fmt: skip
+
+  numbers = [any(line[j].number is not None for line in lines) for j in range(len(head))]
   return {
     'id': f'{budget}-{name}', 'title': table['title'], 'source': table['source'], 'budget': budget,
     'note': table.get('note', ''), 'machine': MACHINE[budget], 'name': name,
-    'head': list(zip(head, numbers, strict=True)), 'lines': cells,
-    'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']),
-    'done': len(made), 'pictures': pictures, 'figures': _figures(table, made),
+    'head': list(zip(head, numbers, strict=True)),
+    'lines': shown(lines, 'line'), 'below': shown(below, 'below'),
+    'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']), 'done': len(made),
+    'pictures': pictures, 'figures': _figures(f'{budget}-{name}', table, made),
   }  # fmt: skip
 
 
-def _figures(table, made):
+def _figures(where, table, made):
   """[(caption, SVG)] of a table's rows: the trilemma, the losses, the learned schedules."""
-  figures = []
+  figures = {}
   rows = [{**result['evaluations'][0], 'label': row} for row, result in made.items()]
   names = row_lib.metrics_of(*rows)
   distance = [name for name in names if name.startswith('fd_')]
@@ -73,7 +78,7 @@ def _figures(table, made):
     recall = {f'Quality against coverage: {name}': name for name in names if 'recall_' in name}
     for caption, x in {'Quality against speed': 'seconds_per_image', **recall}.items():
       figure = plots.tradeoff(rows, distance[0], {x: x}, lambda row: row['label'])
-      figures.append((caption, plots.svg(figure)))
+      figures[caption] = figure
   for family in dict.fromkeys(row['family'] for row in rows if 'config' in row):
     own = {k: v for k, v in made.items() if v['evaluations'][0]['family'] == family}
     curves = {
@@ -84,18 +89,21 @@ def _figures(table, made):
       every = [y for _, ys in curves.values() for y in ys]
       log = min(every) > 0 and max(every) > 20 * min(every)
       figure = plots.curves_of(curves, 'step', 'training loss', log)
-      figures.append((f'Training losses of {family}', plots.svg(figure)))
+      figures[f'Training losses of {family}'] = figure
   gammas = {row: list(zip(*v['gamma'], strict=True)) for row, v in made.items() if 'gamma' in v}
   if gammas:
     figure = plots.curves_of(gammas, 't', 'gamma = -log SNR')
-    figures.append(('Noise schedules', plots.svg(figure)))
-  return figures
+    figures['Noise schedules'] = figure
+  return [
+    (caption, plots.svg(figure, caption, f'{where}-{i}-'))
+    for i, (caption, figure) in enumerate(figures.items())
+  ]
 
 
 def _facts(result, value):
   """What a number was made with: {what: text}."""
   row = result['evaluations'][value['of']]
-  facts = {'number': value['name'], 'budget': result['budget'], 'scaled': result['scaled']}
+  facts = {'number': value['name'], 'budget': result['budget']}
   if 'config' in row:
     facts |= {
       'family': row['family'], 'configuration': row_lib.key_of(row['config']),
@@ -109,6 +117,7 @@ def _facts(result, value):
   if 'reference' in row:
     real = row['reference']
     facts['real images'] = f'{real["used"]:,} of {real["name"]} {real["split"]}'
+    facts['their sha256'] = real['sha256'][:16]
   if 'extractor' in row:
     facts['extractor'] = f'sha256 {row["extractor"][:16]}'
   facts['seed'] = row.get('seed', '')

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trilemma import rows as row_lib
-from trilemma.config import flatten
+from trilemma.config import FREE, flatten
 from trilemma.exits import UserError, choose
 
 BUDGETS = ('smoke', 'cpu', 'gpu', 'paper')
@@ -23,15 +23,14 @@ METRICS = {
 SETTLED = 'settled'  # from convergence.py: the part of the steps after which the guess is right
 # what a budget may make less of, and nothing else: settings of a run and flags of its evaluation
 SCALED = {
-  'train.steps', 'train.batch_size', 'net.channels', 'net.blocks', 'net.features',
+  'train.steps', 'train.batch_size', 'optim.net.warmup', 'net.channels', 'net.blocks',
   'discriminator.channels',
 }  # fmt: skip
 SCALED_FLAGS = {'n', 'bits_n', 'steps', 'few', 'sampler', 'extractor'}
 SMOKE = {'n': 100, 'bits_n': 2, 'steps': 4, 'few': 2}
 # flags of evaluate.py that are for some metrics only; all others are sampling's
-OF_ALL, OF_BITS, OF_REAL = {'step', 'weights', 'seed', 'batch'}, {'bits_n', 'split'}, {
-  'extractor', 'reference'
-}  # fmt: skip
+OF_ALL = {'step', 'weights', 'seed', 'batch'}
+OF_BITS, OF_REAL = {'bits_n', 'split'}, {'extractor', 'reference'}
 
 
 class Run(NamedTuple):
@@ -42,7 +41,7 @@ class Run(NamedTuple):
   workdir: Path
 
   def configure(self):
-    """The ConfigDict. Raises UserError for a configuration that is not there."""
+    """The ConfigDict, which logs often enough for a curve. Raises UserError for none such."""
     name, _, words = self.config.partition(':')
     try:
       module = importlib.import_module(f'configs.{name}')
@@ -50,24 +49,26 @@ class Run(NamedTuple):
       raise UserError(f'configs/{name}.py is not there') from e
     config = module.get_config(words)
     config.update_from_flattened_dict(self.settings)
+    train = config.train
+    often = max(1, train.steps // 50 // train.inner_steps) * train.inner_steps
+    train.log_every = min(train.log_every, often)
     return config
 
-  def argv(self):
-    """The arguments of scripts/train.py; it logs often enough for a curve."""
+  def argv(self, root=Path()):
+    """The arguments of scripts/train.py; configs/ is in `root`."""
     name, colon, words = self.config.partition(':')
-    config = self.configure()
-    often = max(1, min(config.train.log_every, config.train.steps // 50))
-    settings = {**self.settings, 'train.log_every': often}
-    return [f'--config=configs/{name}.py{colon}{words}', f'--workdir={self.workdir}',
+    settings = {**self.settings, 'train.log_every': self.configure().train.log_every}
+    file = root / 'configs' / f'{name}.py'
+    return [f'--config={file}{colon}{words}', f'--workdir={self.workdir}',
             *(f'--config.{k}={v}' for k, v in settings.items())]  # fmt: skip
 
 
 class Call(NamedTuple):
-  """One measurement: a script, its flags, and the table's columns that its result fills."""
+  """One measurement: a script, its flags, and {column: metric} of what its result fills."""
 
   script: str
   flags: dict
-  columns: tuple[str, ...]
+  columns: dict
 
   def argv(self):
     """The arguments of the script."""
@@ -80,16 +81,27 @@ class Plan(NamedTuple):
   table: str
   row: str
   budget: str
-  file: Path  # of its result; pictures are beside it
+  out: Path
   runs: tuple[Run, ...]  # what others need comes first, the row's own last
   calls: tuple[Call, ...]
   sampling: dict  # flags of scripts/sample.py
   scaled: str  # what the budget makes less of, in words
 
+  @property
+  def file(self):
+    """Of the result; pictures are beside it."""
+    return self.out / 'rows' / self.budget / self.table / f'{slug(self.row)}.json'
+
+  def picture(self, end=''):
+    """The file of a picture: '' of samples, '-process' of how they came to be."""
+    return self.file.with_name(f'{self.file.stem}{end}.png')
+
   def key(self):
-    """A hash of everything that the row's numbers depend on."""
+    """A hash of everything that the row's numbers depend on, wherever OUT is."""
     runs = [run.configure().to_dict() for run in self.runs]
-    return row_lib.key_of([runs, [[c.script, sorted(c.argv())] for c in self.calls]])
+    calls = [[c.script, [v.replace(str(self.out), '') for v in sorted(c.argv())], c.columns]
+             for c in self.calls]  # fmt: skip
+    return row_lib.key_of([runs, calls])
 
 
 def slug(name):
@@ -123,11 +135,15 @@ def scaled(table, row, budget):
     settings |= less.get('set', {})
     flags |= less.get('flags', {})
   if budget == 'smoke':  # :tiny says how much is trained, and how wide
-    config += (',' if ':' in config else ':') + 'tiny' if config else ''
-    settings = {k: v for k, v in settings.items() if k not in SCALED}
-    small = SMOKE if table['data'] != 'swirl' else {}  # points are cheap, and few are no swirl
+    config = _tiny(config)
+    settings = {k: v for k, v in settings.items() if k not in SCALED and k != 'model.steps'}
+    small = {**SMOKE, 'n': flags['n']} if table['data'] == 'swirl' else SMOKE  # few are no swirl
     flags = {k: min(v, small.get(k, v)) for k, v in flags.items()}
   return config, settings, flags
+
+
+def _tiny(config):
+  return config and config + (',' if ':' in config else ':') + 'tiny'
 
 
 def _plan(name, table, row_name, budget, out):
@@ -137,39 +153,36 @@ def _plan(name, table, row_name, budget, out):
 
   def run(config, settings):
     """Its workdir. The same settings are the same run, whatever table wants them."""
-    words = [f'{key.split(".")[-1]} {value}' for key, value in settings.items()]
-    where = out / 'runs' / slug(' '.join([config, *words]))
+    where = out / 'runs' / slug(' '.join([config, *(f'{k} {v}' for k, v in settings.items())]))
     runs.append(Run(config, settings, where))
     return where
 
   extractor = flags.get('extractor', '')
   if extractor.startswith('run:'):
-    tiny = ':tiny' if budget == 'smoke' else ''
-    flags['extractor'] = run(extractor.removeprefix('run:') + tiny, {})
+    extractor = extractor.removeprefix('run:')
+    flags['extractor'] = run(_tiny(extractor) if budget == 'smoke' else extractor, {})
   if config:
     source = {'workdir': run(config, settings)}
   else:
     source = {'images': row['images'], 'data': table['data'], 'out': out / 'runs' / 'images'}
-  groups, calls = {}, []
+  calls = {}
   for column, measure in table['measures'].items():
-    if column not in row.get('without', ()):
-      own = tuple(sorted(measure.get('flags', {}).items()))
-      groups.setdefault((measure['metric'] == SETTLED, own), []).append(column)
-  for (settled, own), columns in groups.items():
-    own = dict(own)
-    if settled:
-      workdir = source['workdir']
-      own = {'workdirs': workdir, 'out': workdir / 'convergence', **own}
-      calls.append(Call('convergence', own, tuple(columns)))
-      continue
-    metrics = {METRICS[table['measures'][column]['metric']] for column in columns}
-    own = {k: v for k, v in {**flags, **own}.items() if _wanted(k, metrics)}
-    own = {**source, **own, 'metrics': ','.join(sorted(metrics))}
-    calls.append(Call('evaluate', own, tuple(columns)))
+    own = {**flags, **measure.get('flags', {})}
+    together = measure['metric'] == SETTLED, tuple(measure.get('flags', {}).items())
+    calls.setdefault(together, (own, {}))[1][column] = measure['metric']
+  calls = [_call(source, own, columns) for own, columns in calls.values()]
   sampling = {k: v for k, v in flags.items() if k not in OF_BITS | OF_REAL | {'n'}}
-  file = out / 'rows' / budget / name / f'{slug(row_name)}.json'
   text = 'as :tiny' if budget == 'smoke' else less
-  return Plan(name, row_name, budget, file, tuple(runs), tuple(calls), sampling, text)
+  return Plan(name, row_name, budget, out, tuple(runs), tuple(calls), sampling, text)
+
+
+def _call(source, flags, columns):
+  if SETTLED in columns.values():
+    workdir = source['workdir']
+    return Call('convergence', {'workdirs': workdir, 'out': workdir / SETTLED, **flags}, columns)
+  metrics = {METRICS[metric] for metric in columns.values()}
+  flags = {k: v for k, v in flags.items() if _wanted(k, metrics)}
+  return Call('evaluate', {**source, **flags, 'metrics': ','.join(sorted(metrics))}, columns)
 
 
 def _wanted(flag, metrics):
@@ -182,59 +195,75 @@ def _wanted(flag, metrics):
 
 
 def _less(whole, less):
-  """What the second of two results of scaled() has less of than the first, in words."""
-  config, settings, flags = whole
-  before = flatten(Run(config, settings, Path()).configure()) if config else {}
-  before['steps'] = before.get('sample.steps') or before.get('model.steps')
-  before |= {k: before.get(f'sample.{k}') for k in ('sampler', 'few')} | flags | {'config': config}
-  after = {'config': less[0], **less[1], **less[2]}
+  """What is another in the second of two results of scaled() than in the first, in words."""
+  before, after = (
+    {**flatten(Run(config, settings, Path()).configure()), **flags} if config else flags
+    for config, settings, flags in (whole, less)
+  )
+  for every in (before, after):  # a flag and the setting it stands for are the same
+    every |= {k: every.get(k) or every.get(f'sample.{k}') for k in ('sampler', 'steps', 'few')}
+    every['steps'] = every['steps'] or every.get('model.steps')
   said = lambda v: f'{v:,}' if isinstance(v, int) else str(v).removeprefix('run:')
+  own = FREE - {'train.steps'}
   return ', '.join(
-    f'{k} {said(after[k])} instead of {said(before[k])}'
-    for k in after if before.get(k) not in (None, after[k])
+    f'{k} {said(after[k])} instead of {said(before.get(k))}'
+    for k in after
+    if after[k] != before.get(k) and k not in own and not k.startswith('sample.')
+    and not (k == 'extractor' and k not in before)
   )  # fmt: skip
 
 
-def found(metric, row):
-  """{'name', 'mean', 'spread', 'floor'} of a table's metric in a row of evaluate.py, or of
-  convergence.py; None where it is not there."""
+def found(metric, row, flags):
+  """{'name', 'mean', 'spread', 'floor'} of a table's metric in a row that was made with `flags`;
+  'mean' is None for what never happens, all is None where it is not there."""
   if metric == SETTLED:
     name, mean, spread, floor = f'{SETTLED}@{row["n"]}', row['within_a_tenth_from'], None, None
   elif metric in ('nfe', 'seconds_per_image'):
-    name, mean, spread, floor = metric, row.get(metric), None, None
-  else:
-    start = 'bits_' if metric == 'nats' else metric
-    names = [k for k in row_lib.metrics_of(row) if re.match(f'{start}[_@]?', k)]
-    if not names:
-      return None
-    name = max(names, key=lambda k: int(re.search(r'@(\d+)', k)[1]))
+    name, mean, spread, floor = metric, row[metric], None, None
+  elif metric in ('bits', 'nats'):
+    name, floor = f'bits_{flags.get("split", "test")}@{flags["bits_n"]}', None
     of = (row[name], 'nats_per_image') if metric == 'nats' else (row, name)
     mean, spread = row_lib.value_of(*of)
+  else:
+    names = [k for k in row if re.fullmatch(rf'{metric}(_\w+)?@{flags["n"]}', k)]
+    if len(names) != 1:
+      return None
+    name = names[0]
+    mean, spread = row_lib.value_of(row, name)
     floor = (row_lib.value_of(row, f'{name}/floor') or (None,))[0]
-  return None if mean is None else {'name': name, 'mean': mean, 'spread': spread, 'floor': floor}
+  return {'name': name, 'mean': mean, 'spread': spread, 'floor': floor}
 
 
-def verdict(published, value, measure, less):
-  """Whether `value`, what found() gave, is the published number: in words.
+def verdict(published, value, measure, plan, full):
+  """Whether `value`, what found() gave, is the published number, in words; `full` is the row's Plan
+  with the published settings.
 
-  A number of another kind, or of another n, is never a reproduction, however close.
+  A number of other features, another n or a tiny net is never a reproduction, however close, nor is
+  one that is less certain than the tolerance.
   """
   if value is None:
     return 'not run'
-  if published is None:
-    return ''
-  features = measure.get('extractor')
-  other = [measure['unlike']] if 'unlike' in measure else []
+  less = f'; {plan.scaled}' if plan.scaled else ''
+  features, other = measure.get('extractor'), []
+  if 'unlike' in measure:
+    other.append(measure['unlike'])
   if features and f'_{features}@' not in value['name']:
-    other.append(f'features of {value["name"].split("_")[-1].split("@")[0]}, not {features}')
-  if measure['metric'] in ('fd', 'is') and re.search(r'\bn \d', less):
-    other.append('another n')
+    other.append(f'features of {value["name"].split("_")[-1].split("@")[0]}, not of {features}')
+  n = lambda plan: next(
+    c.flags.get('n') for c in plan.calls if measure['metric'] in c.columns.values()
+  )
+  if measure['metric'] in ('fd', 'kid', 'is', 'precision', 'recall', 'swd') and n(plan) != n(full):
+    other.append(f'n {n(plan):,} instead of {n(full):,}')
+  if plan.budget == 'smoke':
+    other.append('a tiny net')
   if other:
-    return f'differs (not the same number: {"; ".join(other)})'
-  off = value['mean'] - published
-  if abs(off) <= measure['tolerance']:
-    return 'reproduced within tolerance'
-  return f'differs (by {off:+.3g}; {less or "with the published settings"})'
+    return f'differs (another number: {"; ".join(other)}{less})'
+  off, within = value['mean'] - published, measure['tolerance']
+  if (value['spread'] or 0) > within:
+    return f'differs (less certain than the tolerance of {within:g}{less})'
+  if off <= within and (off >= -within or measure.get('at_most')):
+    return 'reproduced within tolerance' + (f' ({plan.scaled})' if plan.scaled else '')
+  return f'differs (by {off:+.3g}{less or "; with the published settings"})'
 
 
 class Cell(NamedTuple):
@@ -246,64 +275,77 @@ class Cell(NamedTuple):
   row: str = ''
 
 
-def view(table, results):
-  """(head, lines of Cells) of a table; `results` is {row: its JSON}, which may lack rows.
+VERDICT = 'verdict'
 
-  Where numbers were published a line is one of them with ours and a verdict; otherwise it is a row,
-  and the last one is real images against real images.
+
+def view(tables, name, budget, results):
+  """(head, lines of Cells, lines of Cells that stay below) of a table under a budget.
+
+  `results` is {row: its JSON}, which may lack rows. Where numbers were published a line is one of
+  them with ours and a verdict; otherwise it is a row, and below is real against real.
   """
-  columns = table['measures']
+  table, columns = tables[name], tables[name]['measures']
+  made, full = (plans(tables, [name], which, '') for which in (budget, 'paper'))
   if any('published' in row or 'said' in row for row in table['rows'].values()):
-    head = ['row', 'what', 'published', 'ours', 'real to real', 'n', 'trained', 'verdict']
+    head = ['row', 'what', 'published', 'ours', 'real to real', 'n', 'trained', VERDICT]
     return head, [
-      _line(row, column, table, results.get(row, {}))
-      for row in table['rows'] for column in columns
-    ]  # fmt: skip
+      _line(table, column, one, whole, results.get(one.row, {}))
+      for one, whole in zip(made, full, strict=True) for column in columns
+    ], []  # fmt: skip
   lines, floors, names = [], {}, {}
-  for row in table['rows']:
-    result = results.get(row, {})
+  for plan in made:
+    result = results.get(plan.row, {})
     values = result.get('values', {})
     floors |= {c: v for c, v in values.items() if v and v['floor'] is not None}
     names |= {c: v['name'] for c, v in values.items() if v and '@' in v['name']}
-    state = '' if values else f'not run{_reason(result)}'
-    cells = [_ours(values.get(column), row) for column in columns]
-    lines.append([Cell(row), *cells, Cell(result.get('trained', '') or state)])
-  if floors:
-    cells = [_floor(floors.get(column)) for column in columns]
-    lines.append([Cell('real to real'), *cells, Cell('')])
-  return ['row', *(names.get(column, column) for column in columns), 'trained'], lines
+    cells = [_ours(values.get(column), plan.row) for column in columns]
+    state = '; '.join(part for part in (plan.scaled, _state(result)) if part)
+    lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
+  below = [Cell('real to real'), *(_floor(floors.get(column)) for column in columns), Cell(''),
+           Cell('')]  # fmt: skip
+  head = ['row', *(names.get(column, column) for column in columns), 'trained', 'scaled']
+  return head, lines, [below] if floors else []
 
 
-def _line(row, column, table, result):
-  published = table['rows'][row].get('published', {}).get(column)
-  value, said = result.get('values', {}).get(column), table['rows'][row].get('said', '')
-  of = verdict(published, value, table['measures'][column], result.get('scaled', ''))
-  n = _n(value)
+def _line(table, column, plan, full, result):
+  row = table['rows'][plan.row]
+  published, value = row.get('published', {}).get(column), result.get('values', {}).get(column)
+  said = row.get('said', '') if column == next(iter(table['measures'])) else ''
+  if published is not None:
+    of = verdict(published, value, table['measures'][column], plan, full)
+  elif value is None:
+    of = 'not run'
+  else:
+    of = (
+      f'quoted in words ({plan.scaled})' if said and plan.scaled else 'quoted in words' * bool(said)
+    )
+  state = _state(result)
+  n = value and re.search(r'@(\d+)', value['name'])
   return [
-    Cell(row), Cell(column), Cell(said) if published is None else Cell(f'{published:g}', published),
-    _ours(value, row), _floor(value), Cell(n, int(n.replace(',', '')) if n else None),
-    Cell(result.get('trained', '')), Cell(of + _reason(result)),
+    Cell(plan.row), Cell(column),
+    Cell(said) if published is None else Cell(f'{published:g}', published),
+    _ours(value, plan.row), _floor(value),
+    Cell(f'{int(n[1]):,}', int(n[1])) if n else Cell(''), Cell(result.get('trained', '')),
+    Cell(of + (f' ({state})' if state and state != 'not run' else '')),
   ]  # fmt: skip
 
 
-def _reason(result):
-  return f' ({result["error"]})' if 'error' in result else ''
+def _state(result):
+  if 'error' in result:
+    return result['error']
+  return 'made under an older table' if result.get('stale') else '' if result else 'not run'
 
 
 def _ours(value, row):
-  return Cell(row_lib.text_of(value and (value['mean'], value['spread'])),
-              value and value['mean'], value, row)  # fmt: skip
+  if value is None:
+    return Cell('')
+  text = 'never' if value['mean'] is None else row_lib.text_of((value['mean'], value['spread']))
+  return Cell(text, value['mean'], value, row)
 
 
 def _floor(value):
   floor = value and value['floor']
   return Cell('' if floor is None else row_lib.text_of((floor, None)), floor)
-
-
-def _n(value):
-  """How many examples a value is of: '1,000' of 'fd_lenet@1000'."""
-  n = re.search(r'@(\d+)', value['name'] if value else '')
-  return f'{int(n[1]):,}' if n else ''
 
 
 def minutes(results):
@@ -313,21 +355,32 @@ def minutes(results):
   return sum(trained.values())
 
 
-def markdown(table, results):
+def markdown(tables, name, budget, results):
   """The table as Markdown."""
-  head, lines = view(table, results)
-  return row_lib.markdown(head, [[cell.text for cell in line] for line in lines])
+  head, lines, below = view(tables, name, budget, results)
+  return row_lib.markdown(head, [[cell.text for cell in line] for line in lines + below])
+
+
+def result_of(plan):
+  """A row's JSON, 'stale' where the table says something else by now; {} where there is none.
+
+  Raises UserError where it is damaged.
+  """
+  if not plan.file.exists():
+    return {}
+  try:
+    result = json.loads(plan.file.read_text())
+    return {**result, 'stale': result['key'] != plan.key()}
+  except (ValueError, KeyError, TypeError) as e:
+    raise UserError(f'{plan.file} is damaged ({e}): remove it') from e
 
 
 def read(out, tables):
   """{budget: {table: {row: its JSON}}} of what is in `out`, in the order of budgets and tables."""
   everything = {}
   for budget in BUDGETS:
-    for name, table in tables.items():
-      files = {
-        row: Path(out) / 'rows' / budget / name / f'{slug(row)}.json' for row in table['rows']
-      }
-      rows = {row: json.loads(file.read_text()) for row, file in files.items() if file.exists()}
-      if rows:
-        everything.setdefault(budget, {})[name] = rows
+    for name in tables:
+      if (Path(out) / 'rows' / budget / name).is_dir():
+        rows = {plan.row: result_of(plan) for plan in plans(tables, [name], budget, out)}
+        everything.setdefault(budget, {})[name] = {row: r for row, r in rows.items() if r}
   return everything
