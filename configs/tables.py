@@ -162,7 +162,8 @@ TABLES = {
       'DDPM': {'config': 'mnist_ddpm:cosine', 'budgets': {'cpu': {'flags': {'steps': 20}}}},
       'VDM': {'config': 'mnist_vdm', 'budgets': {'cpu': {'flags': DDIM}}},
       'denoising-diffusion GAN': {
-        'config': 'mnist_ddgan:t4', 'budgets': {'cpu': {'set': {'train.steps': 1200}}},
+        'config': 'mnist_ddgan:t4',
+        'budgets': {'cpu': {'set': {'train.steps': 2500, 'train.batch_size': 32}}},
       },
       'DCGAN': {'config': 'mnist_dcgan', 'budgets': {'cpu': {'set': {'train.steps': 1500}}}},
       'cold diffusion': {'config': 'mnist_cold'},

@@ -10,7 +10,7 @@ from conftest import tiny
 from test_cli import TINY, call
 
 from configs import digits_bfn, digits_classifier, swirl_vdm
-from trilemma import compare, evaluate, features, proxy, rows
+from trilemma import compare, evaluate, features, proxy
 from trilemma import data as data_lib
 from trilemma.exits import Preempted, UserError
 from trilemma.run import open_checkpoint
@@ -171,15 +171,23 @@ def test_evaluate_makes_each_thing_once(run):
   again = call('evaluate', *several, '--metrics=fd,bits')
   assert json.loads(again.stdout.splitlines()[-1]) == row
   # the samples are where other tools read them, and as images from anywhere they measure the same
-  samples = run / 'eval' / _samples_of(row)
+  samples = run / 'eval' / row['samples']
   assert _array(samples).shape == (70, 8, 8, 1)
   done = call('evaluate', f'--images={samples}', '--data=digits', f'--out={run}/images')
   found = json.loads(done.stdout.splitlines()[-1])
   assert found['n'] == 70 and found['reference'] == row['reference']
   for name in ('fd', 'precision', 'coverage'):
     assert found[f'{name}_lenet@70'] == pytest.approx(row[f'{name}_lenet@70'])
+  # real images of the other split are as far as the floor says of such images
+  done = call(
+    'evaluate', '--images=split:test', '--data=digits', '--n=200', '--metrics=fd', f'--out={run}/x'
+  )
+  found = json.loads(done.stdout.splitlines()[-1])
+  assert found['fd_lenet@200'] == pytest.approx(found['fd_lenet@200/floor'], rel=0.5)
+  assert found['reference']['split'] == 'train'
   for flags, message in (
     (('--images=nothing.npz', '--data=digits'), 'no .npz file'),
+    (('--images=split:train', '--data=digits'), 'compared with its other split'),
     ((f'--images={samples}', '--data=mnist'), 'has images (8, 8, 1), mnist (28, 28, 1)'),
     ((f'--images={samples}', '--data=digits', '--n=71'), 'has 70 images'),
     ((f'--images={samples}',), '--images needs --data'),
@@ -193,13 +201,6 @@ def test_evaluate_makes_each_thing_once(run):
 def _array(path):
   with np.load(path) as arrays:
     return arrays['arr_0']
-
-
-def _samples_of(row):
-  own = {k: row[k] for k in row if k in (
-    'family', 'config', 'checkpoint', 'weights', 'device', 'versions', 'batch', 'seed', 'n',
-  )}  # fmt: skip
-  return f'20-{rows.key_of(own)}.npz'
 
 
 @pytest.mark.parametrize(('flags', 'message'), [

@@ -25,6 +25,7 @@ from trilemma.exits import UserError
 def test_a_table_says_what_it_needs_and_a_budget_scales_no_more_than_it_may(name):
   table = TABLES[name]
   assert {'title', 'source', 'data', 'measures', 'rows', 'budgets'} <= set(table)
+  assert f'| `{name}` | {table["title"]} |' in (ROOT / 'README.md').read_text()
   for row in table['rows'].values():
     assert set(row.get('published', {})) <= set(table['measures'])
     for column in row.get('published', {}):
