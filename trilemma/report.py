@@ -64,36 +64,50 @@ def _section(name, tables, budget, rows, directory):
     'head': list(zip(head, numbers, strict=True)),
     'lines': shown(lines, 'line'), 'below': shown(below, 'below'),
     'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']), 'done': len(made),
-    'pictures': pictures, 'figures': _figures(f'{budget}-{name}', table, made),
+    'pictures': pictures, 'tradeoffs': _svgs(f'{budget}-{name}-tradeoff', _tradeoffs(table, made)),
+    'curves': _svgs(f'{budget}-{name}-curve', _curves(made)),
   }  # fmt: skip
 
 
-def _figures(where, table, made):
-  """[(caption, SVG)] of a table's rows: the trilemma, the losses, the learned schedules."""
-  figures = {}
+def _tradeoffs(table, made):
+  """{caption: figure} of the trilemma."""
   rows = [{**result['evaluations'][0], 'label': row} for row, result in made.items()]
   names = row_lib.metrics_of(*rows)
   distance = [name for name in names if name.startswith('fd_')]
-  if table.get('trilemma') and distance:
-    recall = {f'Quality against coverage: {name}': name for name in names if 'recall_' in name}
-    for caption, x in {'Quality against speed': 'seconds_per_image', **recall}.items():
-      figure = plots.tradeoff(rows, distance[0], {x: x}, lambda row: row['label'])
-      figures[caption] = figure
-  for family in dict.fromkeys(row['family'] for row in rows if 'config' in row):
-    own = {k: v for k, v in made.items() if v['evaluations'][0]['family'] == family}
+  if not (table.get('trilemma') and distance):
+    return {}
+  recall = {f'Quality against coverage: {name}': name for name in names if 'recall_' in name}
+  return {
+    caption: plots.tradeoff(
+      rows, distance[0], {x if '@' in x else x.replace('_', ' '): x}, lambda row: row['label']
+    ) for caption, x in {'Quality against speed': 'seconds_per_image', **recall}.items()
+  }  # fmt: skip
+
+
+def _curves(made):
+  """{caption: figure} of the losses in training, by family, and of the noise schedules."""
+  figures = {}
+  runs = {row: result for row, result in made.items() if 'losses' in result}
+  for family in dict.fromkeys(v['evaluations'][0]['family'] for v in runs.values()):
     curves = {
       f'{row}, {player}' if len(result['losses']) > 1 else row: list(zip(*points, strict=True))
-      for row, result in own.items() for player, points in result['losses'].items() if points
+      for row, result in runs.items() if result['evaluations'][0]['family'] == family
+      for player, points in result['losses'].items() if points
     }  # fmt: skip
-    if curves:
-      every = [y for _, ys in curves.values() for y in ys]
+    every = [y for _, ys in curves.values() for y in ys]
+    if every:
       log = min(every) > 0 and max(every) > 20 * min(every)
-      figure = plots.curves_of(curves, 'step', 'training loss', log)
-      figures[f'Training losses of {family}'] = figure
+      figures[f'Training losses of {family}'] = plots.curves_of(
+        curves, 'step', 'training loss', log
+      )
   gammas = {row: list(zip(*v['gamma'], strict=True)) for row, v in made.items() if 'gamma' in v}
   if gammas:
-    figure = plots.curves_of(gammas, 't', 'gamma = -log SNR')
-    figures['Noise schedules'] = figure
+    figures['Noise schedules'] = plots.curves_of(gammas, 't', 'gamma = -log SNR')
+  return figures
+
+
+def _svgs(where, figures):
+  """[(caption, SVG)] of {caption: figure}."""
   return [
     (caption, plots.svg(figure, caption, f'{where}-{i}-'))
     for i, (caption, figure) in enumerate(figures.items())

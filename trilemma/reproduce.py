@@ -301,10 +301,11 @@ def view(tables, name, budget, results):
     cells = [_ours(values.get(column), plan.row) for column in columns]
     state = '; '.join(part for part in (plan.scaled, _state(result)) if part)
     lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
-  below = [Cell('real to real'), *(_floor(floors.get(column)) for column in columns), Cell(''),
-           Cell('')]  # fmt: skip
+  below = [Cell('real to real'), *(_floor(floors.get(column)) for column in columns)]
+  below = [[*below, Cell(''), Cell('')]] if floors else []
   head = ['row', *(names.get(column, column) for column in columns), 'trained', 'scaled']
-  return head, lines, [below] if floors else []
+  shown = len(head) - all(not line[-1].text for line in lines)
+  return head[:shown], [line[:shown] for line in lines], [line[:shown] for line in below]
 
 
 def _line(table, column, plan, full, result):
