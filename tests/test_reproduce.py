@@ -47,7 +47,7 @@ def test_every_row_of_every_budget_is_one_that_the_scripts_take(name):
     assert [plan.row for plan in plans] == list(table['rows'])
     assert len({plan.file for plan in plans}) == len(plans)
     for plan in plans:
-      assert budget != 'paper' or plan.scaled == ''
+      assert budget != 'paper' or plan.scaled == ()
       columns = {c: m for one in plan.calls for c, m in one.columns.items()}
       assert columns == {c: measure['metric'] for c, measure in table['measures'].items()}
       for run in plan.runs:
@@ -103,9 +103,9 @@ UNLIKE = {'metric': 'fd', 'unlike': 'theirs is x'}
   ('published', 'mean', 'name', 'measure', 'budget', 'n', 'said'),
   [
     (3.17, 3.4, 'fd_inception@50', FID, 'paper', 50, '^reproduced within tolerance$'),
-    (3.17, 2.9, 'fd_inception@50', FID, 'gpu', 50, r'^reproduced .* \(half\)'),
+    (3.17, 2.9, 'fd_inception@50', FID, 'gpu', 50, r'^reproduced .* \(scaled\)'),
     (3.17, 3.5, 'fd_inception@50', FID, 'paper', 50, r'^differs \(by \+0.33; with the published'),
-    (3.17, 9.0, 'fd_inception@50', FID, 'gpu', 50, r'^differs \(by \+5.83; half'),
+    (3.17, 9.0, 'fd_inception@50', FID, 'gpu', 50, r'^differs \(by \+5.83; scaled'),
     (3.17, 3.17, 'fd_lenet@50', FID, 'paper', 50, '^differs .*features of lenet, not of inception'),
     (3.17, 3.17, 'fd_inception@5', FID, 'gpu', 5, '^differs .*n 5 instead of 50'),
     (3.17, 3.17, 'fd_inception@50', FID, 'smoke', 50, '^differs .*a tiny net'),
@@ -124,7 +124,7 @@ def test_verdicts(published, mean, name, measure, budget, n, said):
     return reproduce.Plan('table', 'row', budget, None, (), (call,), {}, scaled)
 
   value = {'name': name, 'mean': mean, 'spread': 0.02, 'floor': None}
-  ours, full = plan(budget, n, 'half' * (budget != 'paper')), plan('paper', 50, '')
+  ours, full = plan(budget, n, ('half',) * (budget != 'paper')), plan('paper', 50, ())
   assert re.search(said, reproduce.verdict(published, value, measure, ours, full))
   assert reproduce.verdict(published, None, measure, ours, full) == 'not run'
 

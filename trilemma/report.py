@@ -45,7 +45,7 @@ def _section(name, tables, budget, rows, directory):
       file = folder / f'{reproduce.slug(row)}{end}.png'
       if file.exists():
         pictures.append({'row': row, 'what': what, 'source': _data_uri(file), 'wide': bool(end)})
-  head, lines, below = reproduce.view(tables, name, budget, rows)
+  head, lines, below, scaled = reproduce.view(tables, name, budget, rows)
 
   def shown(lines, where):
     return [
@@ -60,7 +60,8 @@ def _section(name, tables, budget, rows, directory):
   numbers = [any(line[j].number is not None for line in lines) for j in range(len(head))]
   return {
     'id': f'{budget}-{name}', 'title': table['title'], 'source': table['source'], 'budget': budget,
-    'note': table.get('note', ''), 'machine': MACHINE[budget], 'name': name,
+    'note': table.get('note', ''), 'scaled': ', '.join(scaled), 'machine': MACHINE[budget],
+    'name': name,
     'head': list(zip(head, numbers, strict=True)),
     'lines': shown(lines, 'line'), 'below': shown(below, 'below'),
     'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']), 'done': len(made),

@@ -85,7 +85,7 @@ class Plan(NamedTuple):
   runs: tuple[Run, ...]  # what others need comes first, the row's own last
   calls: tuple[Call, ...]
   sampling: dict  # flags of scripts/sample.py
-  scaled: str  # what the budget makes less of, in words
+  scaled: tuple[str, ...]  # what the budget makes less of, in words
 
   @property
   def file(self):
@@ -172,8 +172,8 @@ def _plan(name, table, row_name, budget, out):
     calls.setdefault(together, (own, {}))[1][column] = measure['metric']
   calls = [_call(source, own, columns) for own, columns in calls.values()]
   sampling = {k: v for k, v in flags.items() if k not in OF_BITS | OF_REAL | {'n'}}
-  text = 'as :tiny' if budget == 'smoke' else less
-  return Plan(name, row_name, budget, out, tuple(runs), tuple(calls), sampling, text)
+  less = ('as :tiny',) if budget == 'smoke' else less
+  return Plan(name, row_name, budget, out, tuple(runs), tuple(calls), sampling, less)
 
 
 def _call(source, flags, columns):
@@ -203,9 +203,9 @@ def _less(whole, less):
   for every in (before, after):  # a flag and the setting it stands for are the same
     every |= {k: every.get(k) or every.get(f'sample.{k}') for k in ('sampler', 'steps', 'few')}
     every['steps'] = every['steps'] or every.get('model.steps')
-  said = lambda v: f'{v:,}' if isinstance(v, int) else str(v).removeprefix('run:')
+  said = lambda v: f'{v:,}' if isinstance(v, int) else str(v).removeprefix('run:') or 'own'
   own = FREE - {'train.steps'}
-  return ', '.join(
+  return tuple(
     f'{k} {said(after[k])} instead of {said(before.get(k))}'
     for k in after
     if after[k] != before.get(k) and k not in own and not k.startswith('sample.')
@@ -243,7 +243,7 @@ def verdict(published, value, measure, plan, full):
   """
   if value is None:
     return 'not run'
-  less = f'; {plan.scaled}' if plan.scaled else ''
+  less = '; scaled' if plan.scaled else ''
   features, other = measure.get('extractor'), []
   if 'unlike' in measure:
     other.append(measure['unlike'])
@@ -262,7 +262,7 @@ def verdict(published, value, measure, plan, full):
   if (value['spread'] or 0) > within:
     return f'differs (less certain than the tolerance of {within:g}{less})'
   if off <= within and (off >= -within or measure.get('at_most')):
-    return 'reproduced within tolerance' + (f' ({plan.scaled})' if plan.scaled else '')
+    return 'reproduced within tolerance' + (' (scaled)' if plan.scaled else '')
   return f'differs (by {off:+.3g}{less or "; with the published settings"})'
 
 
@@ -279,19 +279,22 @@ VERDICT = 'verdict'
 
 
 def view(tables, name, budget, results):
-  """(head, lines of Cells, lines of Cells that stay below) of a table under a budget.
+  """(head, lines of Cells, lines that stay below, what is scaled in all) of a table under a budget.
 
   `results` is {row: its JSON}, which may lack rows. Where numbers were published a line is one of
   them with ours and a verdict; otherwise it is a row, and below is real against real.
   """
   table, columns = tables[name], tables[name]['measures']
   made, full = (plans(tables, [name], which, '') for which in (budget, 'paper'))
+  every = tuple(s for s in made[0].scaled if all(s in plan.scaled for plan in made))
+  own = lambda plan: ', '.join(s for s in plan.scaled if s not in every)
   if any('published' in row or 'said' in row for row in table['rows'].values()):
     head = ['row', 'what', 'published', 'ours', 'real to real', 'n', 'trained', VERDICT]
-    return head, [
-      _line(table, column, one, whole, results.get(one.row, {}))
+    lines = [
+      _line(table, column, one, whole, results.get(one.row, {}), own(one))
       for one, whole in zip(made, full, strict=True) for column in columns
-    ], []  # fmt: skip
+    ]  # fmt: skip
+    return head, lines, [], every
   lines, floors, names = [], {}, {}
   for plan in made:
     result = results.get(plan.row, {})
@@ -299,16 +302,17 @@ def view(tables, name, budget, results):
     floors |= {c: v for c, v in values.items() if v and v['floor'] is not None}
     names |= {c: v['name'] for c, v in values.items() if v and '@' in v['name']}
     cells = [_ours(values.get(column), plan.row) for column in columns]
-    state = '; '.join(part for part in (plan.scaled, _state(result)) if part)
+    state = '; '.join(part for part in (own(plan), _state(result)) if part)
     lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
   below = [Cell('real to real'), *(_floor(floors.get(column)) for column in columns)]
   below = [[*below, Cell(''), Cell('')]] if floors else []
   head = ['row', *(names.get(column, column) for column in columns), 'trained', 'scaled']
   shown = len(head) - all(not line[-1].text for line in lines)
-  return head[:shown], [line[:shown] for line in lines], [line[:shown] for line in below]
+  lines, below = ([line[:shown] for line in part] for part in (lines, below))
+  return head[:shown], lines, below, every
 
 
-def _line(table, column, plan, full, result):
+def _line(table, column, plan, full, result, scaled):
   row = table['rows'][plan.row]
   published, value = row.get('published', {}).get(column), result.get('values', {}).get(column)
   said = row.get('said', '') if column == next(iter(table['measures'])) else ''
@@ -317,17 +321,15 @@ def _line(table, column, plan, full, result):
   elif value is None:
     of = 'not run'
   else:
-    of = (
-      f'quoted in words ({plan.scaled})' if said and plan.scaled else 'quoted in words' * bool(said)
-    )
-  state = _state(result)
+    of = 'quoted in words' if said else ''
+  state = '; '.join(part for part in (scaled, _state(result)) if part and part != 'not run')
   n = value and re.search(r'@(\d+)', value['name'])
   return [
     Cell(plan.row), Cell(column),
     Cell(said) if published is None else Cell(f'{published:g}', published),
     _ours(value, plan.row), _floor(value),
     Cell(f'{int(n[1]):,}', int(n[1])) if n else Cell(''), Cell(result.get('trained', '')),
-    Cell(of + (f' ({state})' if state and state != 'not run' else '')),
+    Cell(f'{of} ({state})' if of and state else of or state),
   ]  # fmt: skip
 
 
@@ -357,9 +359,10 @@ def minutes(results):
 
 
 def markdown(tables, name, budget, results):
-  """The table as Markdown."""
-  head, lines, below = view(tables, name, budget, results)
-  return row_lib.markdown(head, [[cell.text for cell in line] for line in lines + below])
+  """The table as Markdown, and what is scaled in all of it."""
+  head, lines, below, every = view(tables, name, budget, results)
+  text = row_lib.markdown(head, [[cell.text for cell in line] for line in lines + below])
+  return text + (f'\nscaled: {", ".join(every)}' if every else '')
 
 
 def result_of(plan):
