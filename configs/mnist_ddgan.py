@@ -10,10 +10,11 @@ def get_config(variant=''):
   config = base.ddgan()
   config.data.name = 'mnist'
   config.net.update({
-    'channels': 16, 'multipliers': (1, 2, 2), 'blocks': 1, 'attention': (7,), 'style': 64,
+    'channels': 16, 'multipliers': (1, 2, 4), 'blocks': 1, 'attention': (7,), 'style': 64,
     'mapping': 2,
   })  # fmt: skip
-  config.discriminator.update({'channels': 16, 'multipliers': (1, 2, 4), 'embedding': 64})
+  # down to 3x3: without the last halving it judges strokes, not digits
+  config.discriminator.update({'channels': 16, 'multipliers': (1, 2, 8, 8), 'embedding': 64})
   config.model.update({'latent': 64, 'r1': 0.05})
   # as for the digits: a small discriminator must learn faster than the generator
   config.optim.discriminator.learning_rate = 5e-4

@@ -163,7 +163,7 @@ TABLES = {
       'VDM': {'config': 'mnist_vdm', 'budgets': {'cpu': {'flags': DDIM}}},
       'denoising-diffusion GAN': {
         'config': 'mnist_ddgan:t4',
-        'budgets': {'cpu': {'set': {'train.steps': 2500, 'train.batch_size': 32}}},
+        'budgets': {'cpu': {'set': {'train.steps': 2000}}},
       },
       'DCGAN': {'config': 'mnist_dcgan', 'budgets': {'cpu': {'set': {'train.steps': 1500}}}},
       'cold diffusion': {'config': 'mnist_cold'},

@@ -369,6 +369,7 @@ def test_images_of_one_colour_are_warned_of(tmp_path, capsys):
   ('ddgan', 'model.steps', 0, 'at least 1'),
   ('ddgan', 'model.r1_every', 0, 'at least 1'),
   ('ddgan', 'model.latent', 0, 'at least 1'),
+  ('ddgan', 'net.multipliers', (1, 1, 1, 1, 1), 'cannot be halved 4 times'),
   ('ddgan', 'discriminator.multipliers', (1, 1, 1, 1, 1), 'cannot be halved 4 times'),
   ('ddgan', 'net.channels', 6, 'multiple of 4'),
   ('ddgan', 'net.dtype', 'float16', 'bfloat16, float32'),
