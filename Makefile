@@ -8,6 +8,7 @@ DEMO := runs/demo
 
 demo: $(VENV)/installed
 	$(RUN) scripts/reproduce.py --table=demo --budget=cpu --workdir=$(DEMO) --report
+	@echo "before the next command: source $(VENV)/bin/activate"
 
 test: $(VENV)/installed
 	$(RUN) -m pytest

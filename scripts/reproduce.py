@@ -53,12 +53,15 @@ def main(stop):
     except UserError as e:  # the other rows can still be made
       missing[plan.file] = str(e)
   if DRY_RUN.value:
-    return show_plans(plans, missing)
+    show_plans(plans, missing)
+    if missing:
+      raise UserError(f'{len(missing)} of {len(plans)} rows cannot run, as it says above')
+    return
   for number, plan in enumerate(plans, 1):
     title = f'--- {plan.table}: {plan.row}, row {number} of {len(plans)}'
     if plan.file in missing:
       print(f'{title}: not run: {missing[plan.file]}')
-      save(plan, {'error': missing[plan.file]})
+      fail(plan, missing[plan.file])
       continue
     print(f'{title}: is there' if done(plan) else title, flush=True)
     if not done(plan):
@@ -134,6 +137,15 @@ def save(plan, result):
   })  # fmt: skip
 
 
+def fail(plan, why):
+  """Writes why a row is not there; what an older one measured stays."""
+  from trilemma import reproduce
+
+  kept = reproduce.result_of(plan)
+  kept = {k: v for k, v in kept.items() if k != 'stale'} if 'values' in kept else {}
+  save(plan, {**kept, 'error': why})
+
+
 MEANING = {1: 'an input or output that failed', 2: 'bad configuration or input', 3: 'divergence'}
 
 
@@ -181,7 +193,7 @@ def make(plan, stop):
         last = json.dumps(json.loads((call.flags['out'] / 'convergence.json').read_text())[0])
       evaluations.append(json.loads(last))
   except UserError as e:
-    return save(plan, {'error': str(e)})
+    return fail(plan, str(e))
   spent = {'evaluating': (time.monotonic() - began) / 60, **trained}
   save(plan, {**collect(plan, evaluations), 'minutes': spent})
 
@@ -250,24 +262,25 @@ def draw(plan, stop):
   config, spec = open_config(workdir)
   points = spec.shape[:2] == (1, 1)
   try:
+    out, n = workdir / 'drawn', 1024 if points else STRIP if measured else GRID
+    run('sample', [
+      f'--workdir={workdir}', f'--out={out}', f'--n={n}',
+      *(f'--{k}={v}' for k, v in plan.sampling.items()),
+    ], stop)  # fmt: skip
+    if not (measured and rows[0]['nfe'] == 1):
+      shutil.copy(out / 'process.png', plan.picture('-process'))
+    for call in plan.calls:
+      if call.script == 'convergence':
+        shutil.copy(call.flags['out'] / 'states.png', plan.picture('-process'))
+    # last, so that it says that all are there
     if measured:
       with np.load(measured) as arrays:
         images = arrays['arr_0'] if points else arrays['arr_0'][:GRID]
       classes = spec.classes if config.model.get('conditional', False) else ()
       columns = plots.columns_for(len(images), classes)
       plots.save_png(plan.picture(), plots.tile(images, columns, 256, side=400))
-    out, n = workdir / 'drawn', 1024 if points else STRIP if measured else GRID
-    run('sample', [
-      f'--workdir={workdir}', f'--out={out}', f'--n={n}',
-      *(f'--{k}={v}' for k, v in plan.sampling.items()),
-    ], stop)  # fmt: skip
-    if not measured:
+    else:
       shutil.copy(out / 'samples.png', plan.picture())
-    if not (measured and rows[0]['nfe'] == 1):
-      shutil.copy(out / 'process.png', plan.picture('-process'))
-    for call in plan.calls:
-      if call.script == 'convergence':
-        shutil.copy(call.flags['out'] / 'states.png', plan.picture('-process'))
   except (UserError, OSError, ValueError) as e:
     print(f'note: no picture of {plan.row}: {e}')
 

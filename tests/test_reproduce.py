@@ -150,7 +150,7 @@ def test_metrics_are_found_by_name():
   assert settled == {'name': 'settled@100', 'mean': None, 'spread': None, 'floor': None}
 
 
-def test_rows_of_an_older_table_are_said_to_be_and_damaged_ones_refused(tmp_path):
+def test_rows_of_an_older_table_and_damaged_ones_are_said_to_be(tmp_path):
   [plan] = reproduce.plans(TABLES, ['demo'], 'cpu', tmp_path, ['vdm'])
   plan.file.parent.mkdir(parents=True)
   result = everything(['demo'])['cpu']['demo']['VDM']
@@ -160,9 +160,11 @@ def test_rows_of_an_older_table_are_said_to_be_and_damaged_ones_refused(tmp_path
   plan.file.write_text(json.dumps({**result, 'key': 'another'}))
   rows = reproduce.read(tmp_path, TABLES)['cpu']['demo']
   assert 'made under an older table' in reproduce.markdown(TABLES, 'demo', 'cpu', rows)
-  plan.file.write_text('{')
-  with pytest.raises(UserError, match='damaged'):
-    reproduce.read(tmp_path, TABLES)
+  for damaged in ('{', '[]', '{}', json.dumps({'key': plan.key(), 'values': {}})):
+    plan.file.write_text(damaged)
+    rows = reproduce.read(tmp_path, TABLES)['cpu']['demo']
+    assert 'damaged' in reproduce.markdown(TABLES, 'demo', 'cpu', rows)
+    report.page(TABLES, {'cpu': {'demo': rows}}, tmp_path)
 
 
 def rows_of(workdir):
@@ -206,6 +208,13 @@ def test_a_row_says_which_prerequisite_is_missing(tmp_path):
   assert f'mnist is not in {tmp_path}' in done.stdout
   [row] = rows_of(tmp_path)
   assert 'mnist is not in' in row['error']
+  # what an older table measured stays
+  old = everything(['bfn_mnist'])['cpu']['bfn_mnist']['continuous time']
+  [file] = tmp_path.glob('rows/*/*/*.json')
+  file.write_text(json.dumps({**old, 'key': 'older'}))
+  call('reproduce', '--table=bfn_mnist', *flags, code=2, TRILEMMA_CACHE=str(tmp_path))
+  [row] = rows_of(tmp_path)
+  assert row['values'] == old['values'] and 'mnist is not in' in row['error']
   plan = call('reproduce', '--table=digits', '--dry_run', '--rows=vdm', *flags).stdout
   assert 'scripts/train.py --config=configs/digits_vdm.py' in plan
   assert '--metrics=fd,pr,speed' in plan

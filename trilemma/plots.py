@@ -139,7 +139,7 @@ def tradeoff(rows, name, xs, line):
   """A figure of the metric `name` of rows against several others: a line per line(row), a mark per
   row. xs is {label: key or metric of a row}; the metric's floor is dotted."""
   from matplotlib.figure import Figure
-  from matplotlib.ticker import LogFormatter, NullFormatter
+  from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter
 
   figure = Figure(figsize=(4.8 * len(xs), 4), dpi=110)
   axes = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
@@ -156,7 +156,11 @@ def tradeoff(rows, name, xs, line):
     axis.set_xlabel(label)
     if x in ('nfe', 'seconds_per_image'):
       axis.set_xscale('log')
-      axis.xaxis.set_minor_formatter(NullFormatter())
+      axis.xaxis.set_minor_formatter(
+        NullFormatter() if x == 'nfe' else LogFormatter(minor_thresholds=(2, 0.5))
+      )
+    else:
+      axis.xaxis.set_major_locator(MaxNLocator(5))
     if all(v is None or v > 0 for v in floors + [value(row, name) for row in rows]):
       axis.set_yscale('log')
       axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))

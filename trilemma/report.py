@@ -38,7 +38,7 @@ def page(tables, everything, directory):
 def _section(name, tables, budget, rows, directory):
   """What the template shows of one table under one budget."""
   table, folder = tables[name], directory / 'rows' / budget / name
-  made = {row: result for row, result in rows.items() if 'error' not in result}
+  made = {row: result for row, result in rows.items() if 'values' in result}
   pictures = []
   for row in made:
     for end, what in (('', 'samples'), ('-process', 'from noise to image')):
@@ -61,6 +61,7 @@ def _section(name, tables, budget, rows, directory):
   return {
     'id': f'{budget}-{name}', 'title': table['title'], 'source': table['source'], 'budget': budget,
     'note': table.get('note', ''), 'scaled': ', '.join(scaled), 'machine': MACHINE[budget],
+    'workdir': directory if (directory / 'runs').is_dir() else '',
     'name': name,
     'head': list(zip(head, numbers, strict=True)),
     'lines': shown(lines, 'line'), 'below': shown(below, 'below'),

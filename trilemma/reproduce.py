@@ -306,7 +306,7 @@ def view(tables, name, budget, results):
     lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
   below = [Cell('real to real'), *(_floor(floors.get(column)) for column in columns)]
   below = [[*below, Cell(''), Cell('')]] if floors else []
-  head = ['row', *(names.get(column, column) for column in columns), 'trained', 'scaled']
+  head = ['row', *(names.get(column, column) for column in columns), 'trained', 'remarks']
   shown = len(head) - all(not line[-1].text for line in lines)
   lines, below = ([line[:shown] for line in part] for part in (lines, below))
   return head[:shown], lines, below, every
@@ -366,17 +366,18 @@ def markdown(tables, name, budget, results):
 
 
 def result_of(plan):
-  """A row's JSON, 'stale' where the table says something else by now; {} where there is none.
-
-  Raises UserError where it is damaged.
-  """
+  """A row's JSON: {} where there is none, an 'error' where it is damaged, and 'stale' where the
+  table says something else by now."""
   if not plan.file.exists():
     return {}
   try:
     result = json.loads(plan.file.read_text())
-    return {**result, 'stale': result['key'] != plan.key()}
-  except (ValueError, KeyError, TypeError) as e:
-    raise UserError(f'{plan.file} is damaged ({e}): remove it') from e
+    whole = {'values', 'evaluations', 'minutes'} <= result.keys() or 'error' in result
+    if whole:
+      return {**result, 'stale': result['key'] != plan.key()}
+  except (ValueError, KeyError, AttributeError):
+    pass
+  return {'error': f'{plan.file} is damaged: the next run makes it again'}
 
 
 def read(out, tables):
