@@ -25,8 +25,9 @@ QUALITY = {
   'seconds per image': {'metric': 'seconds_per_image'},
 }  # fmt: skip
 BITS = {'metric': 'bits'}
-# Inception's weights are not everybody's, and its features are slow on a CPU: the project's own
-INCEPTION, LENET = {'extractor': 'inception'}, {'extractor': ''}
+# Inception's weights are not everybody's, and its features are slow on a CPU
+INCEPTION = {'extractor': 'inception'}
+LENET = {'extractor': 'run:cifar10_classifier:lenet'}
 LENET_16 = {'extractor': 'run:cifar10_classifier:lenet,r16'}
 DDIM = {'sampler': 'ddim', 'steps': 20}
 
