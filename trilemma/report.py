@@ -41,7 +41,7 @@ def _section(name, tables, budget, rows, directory):
   made = {row: result for row, result in rows.items() if 'values' in result}
   pictures = []
   for row in made:
-    for end, what in (('', 'samples'), ('-process', 'from noise to image')):
+    for end, what in (('', 'samples'), ('-process', 'on the way')):
       file = folder / f'{reproduce.slug(row)}{end}.png'
       if file.exists():
         pictures.append({'row': row, 'what': what, 'source': _data_uri(file), 'wide': bool(end)})
