@@ -20,7 +20,7 @@ from trilemma.step import init_state, make_tx, train_step
 from trilemma.train import train
 
 NAMES = sorted(
-  p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in ('__init__', 'base')
+  p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in ('__init__', 'base', 'tables')
 )
 DATA = {'mnist': needs_data('mnist'), 'cifar10': needs_data('cifar10')}
 
