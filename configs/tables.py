@@ -118,6 +118,11 @@ BFN = {  # bits/dim after so many steps
   'discretised, 16 bins': ('discretised,16', 0.92, 1_000_000),
   'continuous, 16 bins': ('continuous,16', 0.96, 250_000),
 }
+# the net of VDM and BFN has no smaller resolutions
+VDM_UNET_CPU = {
+  'set': {'train.steps': 60, 'train.batch_size': 8, 'net.channels': 16, 'net.blocks': 4},
+  'flags': {'bits_n': 64, 'steps': 20},
+}
 
 TABLES = {
   'demo': {
@@ -522,12 +527,7 @@ TABLES = {
       },
     },
     'budgets': {
-      'cpu': {
-        'set': {
-          'train.steps': 60, 'train.batch_size': 8, 'net.channels': 16, 'net.blocks': 4,
-        },
-        'flags': {'bits_n': 64, 'steps': 20},
-      },
+      'cpu': VDM_UNET_CPU,
       'gpu': {'set': {'train.steps': 3000}, 'flags': {'bits_n': 1000, 'steps': 100}},
     },
   },
@@ -565,12 +565,7 @@ TABLES = {
       } for row, (words, number, steps) in BFN.items()
     },
     'budgets': {
-      'cpu': {
-        'set': {
-          'train.steps': 60, 'train.batch_size': 8, 'net.channels': 16, 'net.blocks': 4,
-        },
-        'flags': {'bits_n': 64, 'steps': 20},
-      },
+      'cpu': VDM_UNET_CPU,
       'gpu': {'set': {'train.steps': 5000}, 'flags': {'bits_n': 1000, 'steps': 100}},
     },
   },

@@ -58,8 +58,9 @@ def check(config, spec):
   choose('config.net.dtype', g.dtype, DTYPES)
   for where, c in (('net', g), ('discriminator', d)):
     halvings, side = len(c.multipliers) - 1, min(spec.shape[:2])
-    # the generator must come back to where it began; the discriminator may leave an odd row out
-    if side % 2**halvings if where == 'net' else side < 2**halvings:
+    # the generator comes back to where it began; the discriminator may leave an odd row out
+    cannot = side % 2**halvings if where == 'net' else side < 2**halvings
+    if cannot:
       raise UserError(
         f'a {spec.shape[0]}x{spec.shape[1]} image cannot be halved {halvings} times: use fewer '
         f'entries in config.{where}.multipliers'

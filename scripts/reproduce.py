@@ -36,7 +36,7 @@ GRID, STRIP = 60, 10  # images in a row's pictures
 
 def main(stop):
   from configs.tables import TABLES
-  from trilemma import report, reproduce
+  from trilemma import report, reproduce, verdict
   from trilemma.exits import UserError
 
   jax.config.update('jax_platforms', 'cpu')  # the device is for the scripts that this one starts
@@ -72,7 +72,7 @@ def main(stop):
   for name in TABLE.value:
     found = everything.get(BUDGET.value, {}).get(name, {})
     print(f'\n{TABLES[name]["title"]}, budget {BUDGET.value}')
-    print(reproduce.markdown(TABLES, name, BUDGET.value, found))
+    print(verdict.markdown(TABLES, name, BUDGET.value, found))
   if REPORT.value:
     page = Path(WORKDIR.value) / 'report.html'
     report.save(page, TABLES, everything, WORKDIR.value)
@@ -100,7 +100,7 @@ def check(plan):
     if 'images' in call.flags:
       config.data.name = call.flags['data']
       spec = data.load(config.data, 'test', DATA_DIR.value).spec
-    elif config.family in ('ddpm', 'vdm', 'bfn', 'cold'):
+    else:
       for k in (set(config.sample) & set(call.flags)) - {'n'}:
         config.sample[k] = call.flags[k]
       make_model(config, spec)
@@ -177,14 +177,17 @@ def run(script, argv, stop):
 
 def make(plan, stop):
   """Trains and evaluates one row, and saves its numbers, or why they are not there."""
+  from trilemma import reproduce
   from trilemma.exits import UserError
+  from trilemma.writers import read_rows
 
   data_dir = [f'--data_dir={DATA_DIR.value}'] if DATA_DIR.value else []
   try:
     trained = {}
     for one in plan.runs:
       run('train', [*one.argv(ROOT), *data_dir], stop)
-      trained[one.workdir.name] = minutes(one)
+      log = read_rows(one.workdir / 'metrics.jsonl')
+      trained[one.workdir.name] = reproduce.trained_minutes(log, one.configure().train.batch_size)
     began, evaluations = time.monotonic(), []
     for call in plan.calls:
       own = data_dir if call.script == 'evaluate' else []
@@ -223,18 +226,6 @@ def collect(plan, evaluations):
   return result
 
 
-def minutes(run):
-  """How long a run trained, without compiling, as its log has it."""
-  from trilemma.writers import read_rows
-
-  size, last, seconds = run.configure().train.batch_size, 0, 0.0
-  for row in read_rows(run.workdir / 'metrics.jsonl'):
-    if row.get('train/images_per_second'):
-      seconds += (row['step'] - last) * size / row['train/images_per_second']
-      last = row['step']
-  return seconds / 60
-
-
 def gamma(run):
   """[[t, gamma], ...] of a VDM."""
   import numpy as np
@@ -267,7 +258,7 @@ def draw(plan, stop):
       f'--workdir={workdir}', f'--out={out}', f'--n={n}',
       *(f'--{k}={v}' for k, v in plan.sampling.items()),
     ], stop)  # fmt: skip
-    if not (measured and rows[0]['nfe'] == 1):
+    if (out / 'process.png').exists():  # a single step has none
       shutil.copy(out / 'process.png', plan.picture('-process'))
     for call in plan.calls:
       if call.script == 'convergence':

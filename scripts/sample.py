@@ -76,7 +76,7 @@ def main(stop):
   plots.save_png(out / 'samples.png', plots.tile(drawn[0], columns, spec.levels))
   pixels = plots.to_pixels(drawn[0], spec.levels)
   np.savez(out / 'samples.npz', **{'arr_0': pixels, **({'label': labels} if labelled else {})})
-  if run.model.nfe == 1:
+  if runs[0].model.nfe == 1:  # nothing comes before the images
     print(f'{said}{n} images in {out}/samples.png and samples.npz')
     return
   few = n if spec.shape[:2] == (1, 1) else min(n, 10)

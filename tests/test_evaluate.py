@@ -185,6 +185,13 @@ def test_evaluate_makes_each_thing_once(run):
   found = json.loads(done.stdout.splitlines()[-1])
   assert found['fd_lenet@200'] == pytest.approx(found['fd_lenet@200/floor'], rel=0.5)
   assert found['reference']['split'] == 'train'
+  # too few others for a floor: those that are judged are none
+  done = call(
+    'evaluate', '--images=split:train', '--reference=test', '--data=digits', '--n=200',
+    '--metrics=fd', f'--out={run}/x',
+  )  # fmt: skip
+  found = json.loads(done.stdout.splitlines()[-1])
+  assert found['fd_lenet@200'] > 0 and 'fd_lenet@200/floor' not in found
   for flags, message in (
     (('--images=nothing.npz', '--data=digits'), 'no .npz file'),
     (('--images=split:train', '--data=digits'), 'compared with its other split'),

@@ -16,6 +16,7 @@ from test_cli import call
 
 from configs.tables import TABLES
 from trilemma import families, report, reproduce
+from trilemma import verdict as verdict_lib
 from trilemma.config import check_train
 from trilemma.data import known_spec
 from trilemma.exits import UserError
@@ -125,8 +126,8 @@ def test_verdicts(published, mean, name, measure, budget, n, said):
 
   value = {'name': name, 'mean': mean, 'spread': 0.02, 'floor': None}
   ours, full = plan(budget, n, ('half',) * (budget != 'paper')), plan('paper', 50, ())
-  assert re.search(said, reproduce.verdict(published, value, measure, ours, full))
-  assert reproduce.verdict(published, None, measure, ours, full) == 'not run'
+  assert re.search(said, verdict_lib.verdict(published, value, measure, ours, full))
+  assert verdict_lib.verdict(published, None, measure, ours, full) == 'not run'
 
 
 def test_metrics_are_found_by_name():
@@ -150,6 +151,18 @@ def test_metrics_are_found_by_name():
   assert settled == {'name': 'settled@100', 'mean': None, 'spread': None, 'floor': None}
 
 
+def test_minutes_count_a_shared_run_once_and_go_by_the_log():
+  log = [
+    {'step': 10, 'train/images_per_second': 40.0}, {'step': 20, 'eval/loss': 1.0},
+    {'step': 30, 'train/images_per_second': 20.0}, {'step': 40, 'train/images_per_second': 0.0},
+  ]  # fmt: skip
+  # 10 steps of 8 at 40 images/s and 20 at 20
+  assert reproduce.trained_minutes(log, 8) == pytest.approx((2 + 8) / 60)
+  rows = [{'minutes': {'evaluating': 1.0, 'a': 5.0}}, {'minutes': {'evaluating': 2.0, 'a': 5.0}}]
+  assert reproduce.minutes(rows) == 8.0
+  assert reproduce.minutes([*rows, {'minutes': {'evaluating': 0.5, 'b': 1.0}}]) == 9.5
+
+
 def test_rows_of_an_older_table_and_damaged_ones_are_said_to_be(tmp_path):
   [plan] = reproduce.plans(TABLES, ['demo'], 'cpu', tmp_path, ['vdm'])
   plan.file.parent.mkdir(parents=True)
@@ -159,11 +172,11 @@ def test_rows_of_an_older_table_and_damaged_ones_are_said_to_be(tmp_path):
   assert not rows['VDM']['stale']
   plan.file.write_text(json.dumps({**result, 'key': 'another'}))
   rows = reproduce.read(tmp_path, TABLES)['cpu']['demo']
-  assert 'made under an older table' in reproduce.markdown(TABLES, 'demo', 'cpu', rows)
+  assert 'made under an older table' in verdict_lib.markdown(TABLES, 'demo', 'cpu', rows)
   for damaged in ('{', '[]', '{}', json.dumps({'key': plan.key(), 'values': {}})):
     plan.file.write_text(damaged)
     rows = reproduce.read(tmp_path, TABLES)['cpu']['demo']
-    assert 'damaged' in reproduce.markdown(TABLES, 'demo', 'cpu', rows)
+    assert 'damaged' in verdict_lib.markdown(TABLES, 'demo', 'cpu', rows)
     report.page(TABLES, {'cpu': {'demo': rows}}, tmp_path)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jinja2
 
-from trilemma import plots, reproduce
+from trilemma import plots, reproduce, verdict
 from trilemma import rows as row_lib
 
-MACHINE = {'smoke': 'seconds', 'cpu': 'a CPU', 'gpu': 'a GPU', 'paper': 'the published settings'}
+MACHINE = {'smoke': 'tiny nets', 'cpu': 'a CPU', 'gpu': 'a GPU', 'paper': 'the published settings'}
 
 
 def save(path, tables, everything, directory):
@@ -45,13 +45,13 @@ def _section(name, tables, budget, rows, directory):
       file = folder / f'{reproduce.slug(row)}{end}.png'
       if file.exists():
         pictures.append({'row': row, 'what': what, 'source': _data_uri(file), 'wide': bool(end)})
-  head, lines, below, scaled = reproduce.view(tables, name, budget, rows)
+  head, lines, below, scaled = verdict.view(tables, name, budget, rows)
 
   def shown(lines, where):
     return [
       [
         {**cell._asdict(), 'id': f'{budget}-{name}-{where}-{i}-{j}',
-         'mark': cell.text.split(' ')[0] if title == reproduce.VERDICT else '',
+         'mark': cell.text.split(' ')[0] if title == verdict.VERDICT else '',
          'facts': _facts(rows[cell.row], cell.value) if cell.value else {}}
         for j, (cell, title) in enumerate(zip(line, head, strict=True))
       ] for i, line in enumerate(lines)
