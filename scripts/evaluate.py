@@ -80,12 +80,12 @@ def refuse_all_but(mode, *names):
       raise UserError(f'--{flag.name} is not for --{mode}')
 
 
-def wanted(default):
-  """The metrics asked for; all of `default` where none are. UserError for others."""
+def wanted(default, of):
+  """The metrics asked for; all of `default` where none are. UserError for what `of` has not."""
   from trilemma.exits import choose
 
   for name in METRICS.value:
-    choose('metric', name, dict.fromkeys(default))
+    choose(f'metric of {of}', name, dict.fromkeys(default))
   return METRICS.value or list(default)
 
 
@@ -113,7 +113,7 @@ def of_run(stop):
   if not can:
     raise UserError(f'{WORKDIR.value} is a {run.config.family}: it draws no images and has no '
                     'likelihood')  # fmt: skip
-  names = wanted(can)
+  names = wanted(can, f'a {run.config.family}')
   draws = [name for name in names if name != 'bits']
   changes = SAMPLING()
   own = {k: v for k, v in changes.items() if k == 'clip'}  # a DDPM's bound sees this, too
@@ -277,7 +277,7 @@ def of_images():
 
   if not DATA.value:
     raise UserError('--images needs --data, the name of what they should look like: mnist')
-  names = wanted(('fd', 'kid', 'pr', 'is'))
+  names = wanted(('fd', 'kid', 'pr', 'is'), 'images')
   config = base.common()
   config.data.name, folder = DATA.value, DATA.value.startswith('folder:')
   split = IMAGES.value.removeprefix('split:') if IMAGES.value.startswith('split:') else ''

@@ -79,12 +79,13 @@ def main(stop):
   if runs[0].model.nfe == 1:  # nothing comes before the images
     print(f'{said}{n} images in {out}/samples.png and samples.npz')
     return
+  what = 'reconstructions' if sample.get('start') == 'real' else 'images'
   few = n if spec.shape[:2] == (1, 1) else min(n, 10)
   draw = Draw(runs[0].model, spec, few)
   _, states = draw(params, SEED.value, labels[:few], FRAMES, stop)
   plots.save_process(out, states)
   print(
-    f'{said}{n} images in {out}/samples.png and samples.npz, their making in process.png and '
+    f'{said}{n} {what} in {out}/samples.png and samples.npz, their making in process.png and '
     'process.gif'
   )
 

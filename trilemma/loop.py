@@ -96,17 +96,17 @@ class Loop:
     for name in row:
       if name.endswith(('/skipped', '/skipped_in_row')):
         row[name] = int(seen[name].max())
-    losses = [row[f'train/{player}/loss'] for player in self.setup.model.losses]
+    losses = {player: row[f'train/{player}/loss'] for player in self.setup.model.losses}
     row['train/images_per_second'] = self.clock.rate()
     self.writer.write(self.step, row)
     batch_size = self.config.train.batch_size
     self.writer.status(self.step, losses, row['train/images_per_second'], batch_size)
     for name in row:
-      if name.endswith('/collapsed') and row[name] > 0.5:
+      if name.endswith('/collapsed') and row[name] == 1:
         of = name.removesuffix('collapsed')
         self.writer.say(
-          f'warning: the images of {of.split("/")[1]} are of one colour, all values in '
-          f'{row[of + "min"]:.2f} to {row[of + "max"]:.2f}'
+          f'warning: since the last line all images of {of.split("/")[1]} were of one colour, '
+          f'about {row[of + "mean"]:.2f} on the scale -1 to 1'
         )
     self.pending = []
     self.clock.reset()

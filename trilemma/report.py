@@ -66,7 +66,8 @@ def _section(name, tables, budget, rows, directory):
     'head': list(zip(head, numbers, strict=True)),
     'lines': shown(lines, 'line'), 'below': shown(below, 'below'),
     'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']), 'done': len(made),
-    'pictures': pictures, 'tradeoffs': _svgs(f'{budget}-{name}-tradeoff', _tradeoffs(table, made)),
+    'pictures': pictures,
+    'tradeoffs': _svgs(f'{budget}-{name}-tradeoff', _tradeoffs(table, made).items()),
     'curves': _svgs(f'{budget}-{name}-curve', _curves(made)),
   }  # fmt: skip
 
@@ -87,8 +88,8 @@ def _tradeoffs(table, made):
 
 
 def _curves(made):
-  """{caption: figure} of the losses in training, by family, and of the noise schedules."""
-  figures = {}
+  """[(caption, figure)] of the losses in training, by family, and of the noise schedules."""
+  figures = []
   runs = {row: result for row, result in made.items() if 'losses' in result}
   for family in dict.fromkeys(v['evaluations'][0]['family'] for v in runs.values()):
     curves = {
@@ -99,20 +100,18 @@ def _curves(made):
     every = [y for _, ys in curves.values() for y in ys]
     if every:
       log = min(every) > 0 and max(every) > 20 * min(every)
-      figures[f'Training losses of {family}'] = plots.curves_of(
-        curves, 'step', 'training loss', log
-      )
+      figures.append(('Training losses', plots.curves_of(curves, 'step', 'training loss', log)))
   gammas = {row: list(zip(*v['gamma'], strict=True)) for row, v in made.items() if 'gamma' in v}
   if gammas:
-    figures['Noise schedules'] = plots.curves_of(gammas, 't', 'gamma = -log SNR')
+    figures.append(('Noise schedules', plots.curves_of(gammas, 't', 'gamma = -log SNR')))
   return figures
 
 
 def _svgs(where, figures):
-  """[(caption, SVG)] of {caption: figure}."""
+  """[(caption, SVG)] of [(caption, figure)]."""
   return [
     (caption, plots.svg(figure, caption, f'{where}-{i}-'))
-    for i, (caption, figure) in enumerate(figures.items())
+    for i, (caption, figure) in enumerate(figures)
   ]
 
 
@@ -122,7 +121,7 @@ def _facts(result, value):
   facts = {'number': value['name'], 'budget': result['budget']}
   if 'config' in row:
     facts |= {
-      'family': row['family'], 'configuration': row_lib.key_of(row['config']),
+      'family': row['family'], 'hash of its settings': row_lib.key_of(row['config']),
       'checkpoint': f'{row["checkpoint"]:,} ({row["weights"]} weights)',
       'sampler': row_lib.sampler_of(row), 'device': row['device'],
       'versions': ', '.join(f'{k} {v}' for k, v in row['versions'].items()),
@@ -130,12 +129,15 @@ def _facts(result, value):
   if 'nfe' in row:
     facts |= {'net calls': f'{row["nfe"]:,}',
               'seconds per image': f'{row["seconds_per_image"]:.3g}'}  # fmt: skip
-  if 'reference' in row:
+  if value['name'].startswith('bits_'):
+    split, n = value['name'].removeprefix('bits_').split('@')
+    facts['real images'] = f'{n} of the {split} split'
+  elif 'reference' in row and '@' in value['name']:
     real = row['reference']
     facts['real images'] = f'{real["used"]:,} of {real["name"]} {real["split"]}'
     facts['their sha256'] = real['sha256'][:16]
-  if 'extractor' in row:
-    facts['extractor'] = f'sha256 {row["extractor"][:16]}'
+    if 'extractor' in row:
+      facts['extractor'] = f'sha256 {row["extractor"][:16]}'
   facts['seed'] = row.get('seed', '')
   facts['commands'] = '\n'.join(result['commands'])
   return {k: str(v) for k, v in facts.items() if v != ''}

@@ -143,9 +143,10 @@ class Writer:
     self._bar.update(step - self._bar.n)
 
   def status(self, step, losses, rate, batch_size):
-    """One line with the step, the loss of each player, images/s and time left."""
+    """One line with the step, the loss of each player by its name, images/s and time left."""
     line = f'step {step:>{len(str(self._total))}}/{self._total}  '
-    line += 'loss ' + ' '.join(f'{loss:.4f}' for loss in losses)
+    named = len(losses) > 1
+    line += 'loss ' + ', '.join(f'{k} ' * named + f'{v:.4f}' for k, v in losses.items())
     if rate:
       line += f'  {rate:,.0f} images/s  ETA {duration((self._total - step) * batch_size / rate)}'
     self.say(line)
