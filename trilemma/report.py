@@ -39,12 +39,13 @@ def _section(name, tables, budget, rows, directory):
   """What the template shows of one table under one budget."""
   table, folder = tables[name], directory / 'rows' / budget / name
   made = {row: result for row, result in rows.items() if 'values' in result}
-  pictures = []
-  for row in made:
-    for end, what in (('', 'samples'), ('-process', 'on the way')):
-      file = folder / f'{reproduce.slug(row)}{end}.png'
-      if file.exists():
-        pictures.append({'row': row, 'what': what, 'source': _data_uri(file), 'wide': bool(end)})
+  pictures = {}
+  for end, kind, what in (('', 'samples', 'samples'), ('-process', 'strips', 'on the way')):
+    files = {row: folder / f'{reproduce.slug(row)}{end}.png' for row in made}
+    pictures[kind] = [
+      {'row': row, 'what': what, 'source': _data_uri(file)}
+      for row, file in files.items() if file.exists()
+    ]  # fmt: skip
   head, lines, below, scaled = verdict.view(tables, name, budget, rows)
 
   def shown(lines, where):
