@@ -153,6 +153,7 @@ TABLES = {
       'denoising-diffusion GAN': {'config': 'digits_ddgan'},
       'DCGAN': {'config': 'digits_dcgan'},
       'cold diffusion': {'config': 'digits_cold'},
+      'cold diffusion, naive': {'config': 'digits_cold', 'flags': {'sampler': 'naive'}},
       'cold diffusion, reconstructions': {'config': 'digits_cold', 'flags': {'start': 'real'}},
     },
     'budgets': {'cpu': {}, 'gpu': {}},

@@ -291,6 +291,19 @@ def test_the_page_without_rows_and_with_all(tmp_path):
   assert 'not run (cifar10 is not there)' in report.page(TABLES, failed, tmp_path)
 
 
+def test_the_readme_has_the_tables_that_were_made_and_what_they_took():
+  made = reproduce.read(ROOT / 'results' / 'reproduce', TABLES)
+  text = (ROOT / 'README.md').read_text()
+  page = (ROOT / 'results' / 'reproduce' / 'report.html').read_text()
+  for budget, tables in made.items():
+    for name, rows in tables.items():
+      assert set(rows) == set(TABLES[name]['rows']), name
+      assert not any(row.get('stale') or 'error' in row for row in rows.values()), name
+      assert verdict_lib.markdown(TABLES, name, budget, rows) in text, name
+      assert TABLES[name]['minutes'][budget] in text, name
+      assert f'id="{budget}-{name}"' in page, name
+
+
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 
 
