@@ -160,8 +160,11 @@ class Linear:
     return (x_s * self.w).sum((1, 2, 3))
 
 
-def test_r1_of_a_linear_discriminator_every_kth_step(monkeypatch):
-  """(r1 / 2) |w|^2, under jit, at steps 0, 3, 6, ...; the loss without it at the others."""
+@pytest.mark.parametrize('platform', ['cpu', 'default'])
+def test_r1_of_a_linear_discriminator_every_kth_step(monkeypatch, platform):
+  """(r1 / 2) |w|^2, under jit, at steps 0, 3, 6, ...; the loss without it at the others. It is the
+  same in the branch of a CPU, whose place the other takes here, too."""
+  monkeypatch.setattr(jax.lax, 'platform_dependent', lambda **branches: branches[platform]())
   config = tiny('ddgan', r1=0.7, r1_every=3)
   w = jax.random.normal(jax.random.key(5), (8, 8, 1))
   monkeypatch.setattr(gan.ddgan, 'DDDiscriminator', lambda *a: Linear(w))

@@ -48,9 +48,10 @@ def columns_for(n, classes):
 
 
 def save_png(path, picture):
-  """Writes u8[H,W,3] as PNG, whole or not at all."""
+  """Writes u8[H,W,3] as PNG, whole or not at all; one channel of it where all are the same."""
   temporary = path.with_suffix('.tmp')
-  Image.fromarray(picture).save(temporary, format='png')
+  grey = (picture == picture[..., :1]).all()
+  Image.fromarray(picture[..., 0] if grey else picture).save(temporary, format='png', optimize=True)
   os.replace(temporary, path)
 
 

@@ -128,4 +128,4 @@ def markdown(tables, name, budget, results):
   """The table as Markdown, and what is scaled in all of it."""
   head, lines, below, every = view(tables, name, budget, results)
   text = row_lib.markdown(head, [[cell.text for cell in line] for line in lines + below])
-  return text + (f'\nscaled: {", ".join(every)}' if every else '')
+  return text + (f'\n\nScaled: {", ".join(every)}.' if every else '')
