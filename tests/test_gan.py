@@ -156,31 +156,41 @@ class Linear:
   def __init__(self, w):
     self.w = w
 
+  def init(self, *args):
+    return {'params': {'w': self.w}}
+
   def apply(self, variables, x_s, x_t, t):
-    return (x_s * self.w).sum((1, 2, 3))
+    return (x_s * variables['params']['w']).sum((1, 2, 3))
 
 
 @pytest.mark.parametrize('platform', ['cpu', 'default'])
 def test_r1_of_a_linear_discriminator_every_kth_step(monkeypatch, platform):
-  """(r1 / 2) |w|^2, under jit, at steps 0, 3, 6, ...; the loss without it at the others. It is the
-  same in the branch of a CPU, whose place the other takes here, too."""
+  """(r1 / 2) |w|^2 with the gradient r1 w, under jit, at steps 0, 3, 6, ...; the loss without it at
+  the others. It is the same in the branch of a CPU, whose place the other takes here, too."""
   monkeypatch.setattr(jax.lax, 'platform_dependent', lambda **branches: branches[platform]())
   config = tiny('ddgan', r1=0.7, r1_every=3)
   w = jax.random.normal(jax.random.key(5), (8, 8, 1))
   monkeypatch.setattr(gan.ddgan, 'DDDiscriminator', lambda *a: Linear(w))
-  monkeypatch.setattr(Linear, 'init', lambda *a: {'params': {}}, raising=False)
   model, params = made(config)
-  loss = jax.jit(lambda step: model.losses['discriminator'](
-    params, jax.random.key(1), digits(config), step, True
-  ))  # fmt: skip
-  without = float(loss(1)[0])
+
+  @jax.jit
+  def loss(step):
+    value = lambda p: model.losses['discriminator'](
+      {**params, 'discriminator': p}, jax.random.key(1), digits(config), step, True
+    )
+    return jax.value_and_grad(value, has_aux=True)(params['discriminator'])
+
+  (without, _), slope_without = loss(1)
   for step in range(7):
-    value, metrics = loss(step)
+    (value, metrics), slope = loss(step)
+    more = slope['w'] - slope_without['w']
     if step % 3 == 0:
       assert float(metrics['r1']) == pytest.approx(0.35 * float((w**2).sum()), rel=1e-5)
-      assert float(value) == pytest.approx(without + float(metrics['r1']), rel=1e-5)
+      assert float(value) == pytest.approx(float(without + metrics['r1']), rel=1e-5)
+      np.testing.assert_allclose(more, 0.7 * w, rtol=1e-4, atol=1e-5)
     else:
-      assert np.isnan(metrics['r1']) and float(value) == pytest.approx(without, rel=1e-6)
+      assert np.isnan(metrics['r1']) and float(value) == pytest.approx(float(without), rel=1e-6)
+      np.testing.assert_allclose(more, 0, atol=1e-6)
 
 
 # --- the denoising diffusion ---
