@@ -155,14 +155,15 @@ def tradeoff(rows, name, xs, line):
     if floors[0] is not None:
       axis.axhline(floors[0], color='grey', linestyle=':', label='real to real')
     axis.set_xlabel(label)
-    if x in ('nfe', 'seconds_per_image'):
+    if x == 'nfe':
       axis.set_xscale('log')
-      axis.xaxis.set_minor_formatter(
-        NullFormatter() if x == 'nfe' else LogFormatter(minor_thresholds=(2, 0.5))
-      )
+      axis.xaxis.set_minor_formatter(NullFormatter())
+    elif x == 'seconds_per_image' and _decades([value(row, x) for row in rows]) > 1:
+      axis.set_xscale('log')
+      axis.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     else:
       axis.xaxis.set_major_locator(MaxNLocator(5))
-    if all(v is None or v > 0 for v in floors + [value(row, name) for row in rows]):
+    if _decades([*floors, *(value(row, name) for row in rows)]) > 1:
       axis.set_yscale('log')
       axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axis.grid(alpha=0.3)
@@ -173,6 +174,12 @@ def tradeoff(rows, name, xs, line):
   axes[0].legend(fontsize=7)
   figure.tight_layout()
   return figure
+
+
+def _decades(values):
+  """How many powers of ten `values`, without None, span; 0 where one is not above zero."""
+  values = [v for v in values if v is not None]
+  return np.log10(max(values) / min(values)) if values and min(values) > 0 else 0
 
 
 def save_curves(path, curves, xlabel, ylabel):
