@@ -30,6 +30,7 @@ INCEPTION = {'extractor': 'inception'}
 LENET = {'extractor': 'run:cifar10_classifier:lenet'}
 LENET_16 = {'extractor': 'run:cifar10_classifier:lenet,r16'}
 DDIM = {'sampler': 'ddim', 'steps': 20}
+THIN = {'net.channels': 16}
 
 
 def published(metric, tolerance):
@@ -167,18 +168,29 @@ TABLES = {
     'measures': QUALITY,
     'flags': {'n': 10_000},
     'rows': {
-      'DDPM': {'config': 'mnist_ddpm:cosine', 'budgets': {'cpu': {'flags': {'steps': 20}}}},
-      'VDM': {'config': 'mnist_vdm', 'budgets': {'cpu': {'flags': DDIM}}},
+      'DDPM': {
+        'config': 'mnist_ddpm:cosine,attention',
+        'budgets': {'cpu': {'set': THIN, 'flags': {'steps': 20}}},
+      },
+      'VDM': {'config': 'mnist_vdm', 'budgets': {'cpu': {'set': THIN, 'flags': DDIM}}},
       'denoising-diffusion GAN': {
         'config': 'mnist_ddgan:t4',
-        'budgets': {'cpu': {'set': {'train.steps': 3000, 'train.batch_size': 32}}},
+        'budgets': {
+          'cpu': {
+            'set': {'train.steps': 3000, 'net.channels': 8, 'discriminator.channels': 8},
+          },
+        },
       },
       'DCGAN': {'config': 'mnist_dcgan', 'budgets': {'cpu': {'set': {'train.steps': 1500}}}},
-      'cold diffusion': {'config': 'mnist_cold'},
-      'cold diffusion, reconstructions': {'config': 'mnist_cold', 'flags': {'start': 'real'}},
+      'cold diffusion': {'config': 'mnist_cold', 'budgets': {'cpu': {'set': THIN}}},
+      'cold diffusion, reconstructions': {
+        'config': 'mnist_cold', 'flags': {'start': 'real'}, 'budgets': {'cpu': {'set': THIN}},
+      },
     },
     'budgets': {
-      'cpu': {'set': {'train.steps': 500, 'train.batch_size': 64}, 'flags': {'n': 1000}},
+      'cpu': {
+        'set': {'train.steps': 1200, 'train.batch_size': 32}, 'flags': {'n': 1000},
+      },
       'gpu': {},
     },
     'minutes': {'cpu': '108 minutes on 2 CPU cores (AMD EPYC), most of it beside other work'},
@@ -192,7 +204,8 @@ TABLES = {
     'rows': dtu('mnist_ddpm', DTU_MNIST, lambda words: {'config': f'mnist_ddpm:{words}'}),
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 400, 'train.batch_size': 64}, 'flags': {'n': 1000, **DDIM},
+        'set': {'train.steps': 1200, 'train.batch_size': 32, **THIN},
+        'flags': {'n': 1000, **DDIM},
       },
       'gpu': {'flags': {'sampler': 'ddim', 'steps': 100}},
     },
@@ -437,7 +450,8 @@ TABLES = {
     },
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 1000, 'train.batch_size': 64}, 'flags': {'n': 500, **DDIM},
+        'set': {'train.steps': 2400, 'train.batch_size': 32, **THIN},
+        'flags': {'n': 500, **DDIM},
       },
       'gpu': {},
     },
@@ -451,11 +465,12 @@ TABLES = {
     'flags': {'n': 100, 'steps': 1000},
     'rows': {
       'BFN': {'config': 'mnist_bfn:beta3', 'said': 'about a third'},
-      'DDPM': {'config': 'mnist_ddpm:linear', 'said': 'noisy until the last steps'},
+      'DDPM': {'config': 'mnist_ddpm:linear,attention', 'said': 'noisy until the last steps'},
     },
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 500, 'train.batch_size': 64}, 'flags': {'n': 32, 'steps': 100},
+        'set': {'train.steps': 1200, 'train.batch_size': 32, **THIN},
+        'flags': {'n': 32, 'steps': 100},
       },
       'gpu': {'flags': {'steps': 100}},
     },
@@ -551,7 +566,7 @@ TABLES = {
     },
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 1200, 'train.batch_size': 64},
+        'set': {'train.steps': 3000, 'train.batch_size': 32, **THIN},
         'flags': {'bits_n': 512, 'steps': 50},
       },
       'gpu': {'set': {'train.steps': 8000}, 'flags': {'steps': 100}},

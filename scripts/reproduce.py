@@ -31,7 +31,7 @@ LIST = flags.DEFINE_bool('list', False, 'Say which tables there are and what the
 DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Check everything, say what would run, and stop.')
 REPORT = flags.DEFINE_bool('report', False, 'Write WORKDIR/report.html of the rows that are there.')
 ROOT = Path(__file__).resolve().parents[1]
-GRID, STRIP = 60, 10  # images in a row's pictures
+GRID, STRIP = 60, 5  # images in a row's pictures
 
 
 def main(stop):
@@ -181,17 +181,15 @@ def make(plan, stop):
   from trilemma.exits import UserError
   from trilemma.writers import read_rows
 
-  data_dir = [f'--data_dir={DATA_DIR.value}'] if DATA_DIR.value else []
   try:
     trained = {}
     for one in plan.runs:
-      run('train', [*one.argv(ROOT), *data_dir], stop)
+      run('train', [*one.argv(ROOT), *data_dir('train')], stop)
       log = read_rows(one.workdir / 'metrics.jsonl')
       trained[one.workdir.name] = reproduce.trained_minutes(log, one.configure().train.batch_size)
     began, evaluations = time.monotonic(), []
     for call in plan.calls:
-      own = data_dir if call.script == 'evaluate' else []
-      last = run(call.script, [*call.argv(), *own], stop)
+      last = run(call.script, [*call.argv(), *data_dir(call.script)], stop)
       if call.script == 'convergence':
         last = json.dumps(json.loads((call.flags['out'] / 'convergence.json').read_text())[0])
       evaluations.append(json.loads(last))
@@ -199,6 +197,11 @@ def make(plan, stop):
     return fail(plan, str(e))
   spent = {'evaluating': (time.monotonic() - began) / 60, **trained}
   save(plan, {**collect(plan, evaluations), 'minutes': spent})
+
+
+def data_dir(script):
+  """The flag that says where data is, for a script that reads any."""
+  return [f'--data_dir={DATA_DIR.value}'] * bool(DATA_DIR.value and script != 'convergence')
 
 
 def collect(plan, evaluations):
@@ -276,10 +279,12 @@ def draw(plan, stop):
     print(f'note: no picture of {plan.row}: {e}')
 
 
-def commands(plan):
-  """What a user would type for a row, line by line."""
+def commands(plan, more=lambda script: []):
+  """What a user would type for a row, line by line, with more(script) flags."""
   lines = [('train', one) for one in plan.runs] + [(call.script, call) for call in plan.calls]
-  return [f'python scripts/{script}.py {" ".join(one.argv())}' for script, one in lines]
+  return [
+    f'python scripts/{script}.py {" ".join([*one.argv(), *more(script)])}' for script, one in lines
+  ]
 
 
 def show_plans(plans, missing):
@@ -287,7 +292,7 @@ def show_plans(plans, missing):
     state = 'is there' if done(plan) else missing.get(plan.file, '')
     print(f'{plan.table}: {plan.row}' + (f': {state}' if state else ''))
     if not done(plan):
-      print(''.join(f'  {command}\n' for command in commands(plan)), end='')
+      print(''.join(f'  {command}\n' for command in commands(plan, data_dir)), end='')
 
 
 def show_list(tables):
