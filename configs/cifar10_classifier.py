@@ -3,7 +3,8 @@
 python scripts/train.py --config=configs/cifar10_classifier.py --workdir=runs/cifar10_classifier
 python scripts/evaluate.py --workdir=RUN --extractor=runs/cifar10_classifier
 The UNet's way down at one noise level, 64 to 256 channels; its accuracy was not measured. `lenet`
-is smaller, for a CPU; `r16` is for images of 16x16.
+is smaller, for a CPU: 74.15% of the test images, and what trilemma/weights has. `r16` is for images
+of 16x16.
 """
 
 from configs import base

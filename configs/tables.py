@@ -27,7 +27,7 @@ QUALITY = {
 BITS = {'metric': 'bits'}
 # Inception's weights are not everybody's, and its features are slow on a CPU
 INCEPTION = {'extractor': 'inception'}
-LENET = {'extractor': 'run:cifar10_classifier:lenet'}
+LENET = {'extractor': ''}  # this project's own
 LENET_16 = {'extractor': 'run:cifar10_classifier:lenet,r16'}
 DDIM = {'sampler': 'ddim', 'steps': 20}
 THIN = {'net.channels': 16}

@@ -10,6 +10,7 @@ printed.
 import hashlib
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import flags
 
@@ -54,10 +55,12 @@ def of_classifier():
   _, logits = extractor.extract(plots.to_pixels(seen, run.spec.levels))
   accuracy = float((logits.argmax(1) == test.label).mean())
   print(f'{accuracy:.2%} of {len(test.image):,} {run.spec.name} test images are classified right')
-  return {
+  about = {
     **extractor.about, 'config': run.config.to_dict(), 'data': test.fingerprint(),
     'test_accuracy': accuracy, 'versions': versions(),
-  }, run.state.ema['net']  # fmt: skip
+  }  # fmt: skip
+  # for a small file; its features are those of the rounded weights, computed in float32
+  return about, jax.tree.map(lambda x: np.asarray(x, np.float16), run.state.ema['net'])
 
 
 def of_inception():

@@ -57,13 +57,13 @@ def test_every_row_of_every_budget_is_one_that_the_scripts_take(name):
         assert config.data.name == table['data']
         assert budget != 'smoke' or config.train.steps == 4
       for one in plan.calls:
-        flags = one.flags
+        flags, own = one.flags, set()
         if 'images' not in flags:
           own = (set(config.sample) & set(flags)) - {'n'}
           config.sample.update({k: flags[k] for k in own})
           families.make(config, known_spec(config.data))
-          rest = flags.keys() - own - {'metrics', 'workdir', 'workdirs', 'out'}
-          assert rest <= reproduce.OF_ALL | reproduce.OF_BITS | reproduce.OF_REAL | {'n'}
+        rest = flags.keys() - own - {'metrics', 'workdir', 'workdirs', 'out', 'images', 'data'}
+        assert rest <= reproduce.OF_ALL | reproduce.OF_BITS | reproduce.OF_REAL | {'n'}
         # Inception has 2,048 features, the project's own classifiers 64, tiny ones 8
         if 'fd' in flags.get('metrics', '') and flags.get('extractor') != 'inception':
           assert flags['n'] > 64

@@ -46,7 +46,8 @@ class Extractor(NamedTuple):
   def check(self, shape):
     """Raises UserError where images of `shape` (H, W, C) do not fit."""
     if self.shape and tuple(shape) != self.shape:
-      raise UserError(f'the extractor {self.name} takes images {self.shape}, not {tuple(shape)}')
+      raise UserError(f'the extractor {self.name} takes images {self.shape}, not {tuple(shape)}: '
+                      'name another one with --extractor')  # fmt: skip
     if shape[-1] not in (1, 3):
       raise UserError(f'the extractor {self.name} takes 1 or 3 channels, not {shape[-1]}')
 

@@ -157,10 +157,12 @@ def _plan(name, table, row_name, budget, out):
     runs.append(Run(config, settings, where))
     return where
 
-  extractor = flags.get('extractor', '')
+  extractor = flags.pop('extractor', '')
   if extractor.startswith('run:'):
     extractor = extractor.removeprefix('run:')
-    flags['extractor'] = run(_tiny(extractor) if budget == 'smoke' else extractor, {})
+    extractor = run(_tiny(extractor) if budget == 'smoke' else extractor, {})
+  if extractor:
+    flags['extractor'] = extractor
   if config:
     source = {'workdir': run(config, settings)}
   else:
@@ -197,7 +199,7 @@ def _wanted(flag, metrics):
 def _less(whole, less):
   """What is another in the second of two results of scaled() than in the first, in words."""
   before, after = (
-    {**flatten(Run(config, settings, Path()).configure()), **flags} if config else flags
+    {**flatten(Run(config, settings, Path()).configure()), **flags} if config else {**flags}
     for config, settings, flags in (whole, less)
   )
   for every in (before, after):  # a flag and the setting it stands for are the same
