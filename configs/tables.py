@@ -284,6 +284,7 @@ TABLES = {
       '10,000 images': {'images': 'split:test', 'flags': {'n': 10_000}, 'said': '0.05'},
     },
     'budgets': {'cpu': {'flags': LENET}, 'gpu': {'flags': LENET}},
+    'minutes': {'cpu': '1 minute on one CPU core (AMD EPYC), the other busy'},
   },
   'cats_timesteps': {
     'title': 'DDPM on CIFAR-10 cats by its number of steps',
