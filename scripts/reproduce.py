@@ -196,6 +196,8 @@ def make(plan, stop):
   except UserError as e:
     return fail(plan, str(e))
   spent = {'evaluating': (time.monotonic() - began) / 60, **trained}
+  for end in ('', '-process'):  # of an older result
+    plan.picture(end).unlink(missing_ok=True)
   save(plan, {**collect(plan, evaluations), 'minutes': spent})
 
 
