@@ -91,7 +91,8 @@ CATS_GAN = {
   'GAN, 1,024 epochs': ('epochs1024', 109.09, 1000),
   'GAN, 512 epochs': ('epochs512', 113.311, 500),
 }
-LITTLE = {'set': {'train.steps': 60}, 'flags': {'sampler': 'ddim', 'steps': 10}}
+LITTLE = {'set': {'train.steps': 200, **THIN}, 'flags': {'sampler': 'ddim', 'steps': 10}}
+HALF = {**LITTLE, 'set': {**LITTLE['set'], 'net.channels': 8}}
 
 
 def long_runs(configs, epochs):
@@ -226,7 +227,9 @@ TABLES = {
       **{
         row: {
           'config': f'cifar10_cats_ddpm:{words}', 'published': {'distance': number},
-          'budgets': {'cpu': LITTLE, 'gpu': {'set': {'train.steps': 5000}}},
+          'budgets': {
+            'cpu': HALF if 'half' in words else LITTLE, 'gpu': {'set': {'train.steps': 5000}},
+          },
         } for row, (words, number) in CATS_DDPM.items()
       },
       **{
