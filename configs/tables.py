@@ -199,6 +199,7 @@ TABLES = {
       },
       'gpu': {'flags': {'sampler': 'ddim', 'steps': 100}},
     },
+    'minutes': {'cpu': '35 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'dtu_cifar10': {
     'title': 'DDPM on CIFAR-10: schedule and attention',
@@ -564,6 +565,7 @@ TABLES = {
       },
       'gpu': {'set': {'train.steps': 8000}, 'flags': {'steps': 100}},
     },
+    'minutes': {'cpu': '20 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'bfn_cifar10': {
     'title': 'BFN on CIFAR-10',

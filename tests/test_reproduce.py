@@ -117,6 +117,8 @@ UNLIKE = {'metric': 'fd', 'unlike': 'theirs is x'}
     (2.65, 2.51, 'bits_test@9', {**BITS, 'at_most': True}, 'paper', 50, '^reproduced'),
     (2.65, 2.71, 'bits_test@9', {**BITS, 'at_most': True}, 'paper', 50, '^differs'),
     (2.65, 2.65, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
+    (2.65, 2.69, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
+    (2.65, 2.75, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, r'^differs \(by \+0.1'),
   ],
 )  # fmt: skip
 def test_verdicts(published, mean, name, measure, budget, n, said):

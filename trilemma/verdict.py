@@ -12,7 +12,7 @@ def verdict(published, value, measure, plan, full):
   with the published settings.
 
   A number of other features, another n or a tiny net is never a reproduction, however close, nor is
-  one that is less certain than the tolerance.
+  one that is less certain than the tolerance: that is said, unless it is off by two errors more.
   """
   if value is None:
     return 'not run'
@@ -32,7 +32,8 @@ def verdict(published, value, measure, plan, full):
   if other:
     return f'differs (another number: {"; ".join(other)}{less})'
   off, within = value['mean'] - published, measure['tolerance']
-  if (value['spread'] or 0) > within:
+  spread = value['spread'] or 0
+  if spread > within and abs(off) <= within + 2 * spread:
     return f'differs (less certain than the tolerance of {within:g}{less})'
   if off <= within and (off >= -within or measure.get('at_most')):
     return 'reproduced within tolerance' + (' (scaled)' if plan.scaled else '')
