@@ -44,6 +44,8 @@ def main(stop):
     return show_list(TABLES)
   if not TABLE.value and not REPORT.value:
     raise UserError('--table=NAME, --list or --report is needed; --help lists all flags')
+  if not TABLE.value and (ROWS.value or DRY_RUN.value):
+    raise UserError('--rows and --dry_run are of tables: name one with --table')
   plans = reproduce.plans(TABLES, TABLE.value, BUDGET.value, WORKDIR.value, ROWS.value)
   missing = {}
   for plan in plans:

@@ -43,8 +43,11 @@ def _scatter(points, side=256):
 
 
 def columns_for(n, classes):
-  """Columns of a grid of n images: one per class where images cycle through classes."""
-  return len(classes) if 2 <= len(classes) <= 20 else math.ceil(math.sqrt(n))
+  """Columns of a grid of n images, nearly square; of one class each where images cycle through
+  classes."""
+  if 2 <= len(classes) <= 20:
+    return len(classes) * max(1, round(math.sqrt(n) / len(classes)))
+  return math.ceil(math.sqrt(n))
 
 
 def save_png(path, picture):

@@ -40,7 +40,7 @@ def _section(name, tables, budget, rows, directory):
   table, folder = tables[name], directory / 'rows' / budget / name
   made = {row: result for row, result in rows.items() if 'values' in result}
   pictures = {}
-  for end, kind, what in (('', 'samples', 'samples'), ('-process', 'strips', 'on the way')):
+  for end, kind, what in (('', 'samples', 'images'), ('-process', 'strips', 'on the way')):
     files = {row: folder / f'{reproduce.slug(row)}{end}.png' for row in made}
     pictures[kind] = [
       {'row': row, 'what': what, 'source': _data_uri(file)}

@@ -21,7 +21,8 @@ METRICS = {
   'bits': 'bits', 'nats': 'bits', 'nfe': 'speed', 'seconds_per_image': 'speed',
 }  # fmt: skip
 SETTLED = 'settled'  # from convergence.py: the part of the steps after which the guess is right
-# what a budget may make less of, and nothing else: settings of a run and flags of its evaluation
+# what a budget may make less of: settings of a run and flags of its evaluation. A row may also take
+# another `config`, that of a smaller net with settings of its own
 SCALED = {
   'train.steps', 'train.batch_size', 'optim.net.warmup', 'net.channels', 'net.blocks',
   'discriminator.channels',
@@ -136,7 +137,7 @@ def scaled(table, row, budget):
     flags |= less.get('flags', {})
   if budget == 'smoke':  # :tiny says how much is trained, and how wide
     config = _tiny(config)
-    settings = {k: v for k, v in settings.items() if k not in SCALED and k != 'model.steps'}
+    settings = {k: v for k, v in settings.items() if k not in SCALED}
     small = {**SMOKE, 'n': flags['n']} if table['data'] == 'swirl' else SMOKE  # few are no swirl
     flags = {k: min(v, small.get(k, v)) for k, v in flags.items()}
   return config, settings, flags
@@ -211,7 +212,6 @@ def _less(whole, less):
     f'{k} {said(after[k])} instead of {said(before.get(k))}'
     for k in after
     if after[k] != before.get(k) and k not in own and not k.startswith('sample.')
-    and not (k == 'extractor' and k not in before)
   )  # fmt: skip
 
 

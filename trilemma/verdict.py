@@ -11,8 +11,9 @@ def verdict(published, value, measure, plan, full):
   """Whether `value`, what found() gave, is the published number, in words; `full` is the row's Plan
   with the published settings.
 
-  A number of other features, another n or a tiny net is never a reproduction, however close, nor is
-  one that is less certain than the tolerance: that is said, unless it is off by two errors more.
+  A number of other features, another n of samples or a tiny net is never a reproduction, however
+  close, nor is one that is less certain than the tolerance: that is said, unless it is off by two
+  standard errors more.
   """
   if value is None:
     return 'not run'
@@ -35,7 +36,7 @@ def verdict(published, value, measure, plan, full):
   spread = value['spread'] or 0
   if spread > within and abs(off) <= within + 2 * spread:
     return f'differs (less certain than the tolerance of {within:g}{less})'
-  if off <= within and (off >= -within or measure.get('at_most')):
+  if abs(off) <= within:
     return 'reproduced within tolerance' + (' (scaled)' if plan.scaled else '')
   return f'differs (by {off:+.3g}{less or "; with the published settings"})'
 
@@ -73,8 +74,9 @@ def view(tables, name, budget, results):
   for plan in made:
     result = results.get(plan.row, {})
     values = result.get('values', {})
-    floors |= {c: v for c, v in values.items() if v and v['floor'] is not None}
-    names |= {c: v['name'] for c, v in values.items() if v and '@' in v['name']}
+    if not result.get('stale'):  # an older table's may be of another n
+      floors |= {c: v for c, v in values.items() if v and v['floor'] is not None}
+      names |= {c: v['name'] for c, v in values.items() if v and '@' in v['name']}
     cells = [_ours(values.get(column), plan.row) for column in columns]
     state = '; '.join(part for part in (own(plan), _state(result)) if part)
     lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
@@ -90,12 +92,14 @@ def _line(table, column, plan, full, result, scaled):
   row = table['rows'][plan.row]
   published, value = row.get('published', {}).get(column), result.get('values', {}).get(column)
   said = row.get('said', '') if column == next(iter(table['measures'])) else ''
-  if published is not None:
-    of = verdict(published, value, table['measures'][column], plan, full)
-  elif value is None:
+  if value is None:
     of = 'not run'
+  elif published is None:
+    of = 'no number to compare with' if said else ''
+  elif result.get('stale'):
+    of = ''
   else:
-    of = 'quoted in words' if said else ''
+    of = verdict(published, value, table['measures'][column], plan, full)
   state = '; '.join(part for part in (scaled, _state(result)) if part and part != 'not run')
   n = value and re.search(r'@(\d+)', value['name'])
   return [
@@ -108,9 +112,10 @@ def _line(table, column, plan, full, result, scaled):
 
 
 def _state(result):
-  if 'error' in result:
-    return result['error']
-  return 'made under an older table' if result.get('stale') else '' if result else 'not run'
+  if not result:
+    return 'not run'
+  older = 'made under an older table' if result.get('stale') else ''
+  return '; '.join(part for part in (result.get('error'), older) if part)
 
 
 def _ours(value, row):
