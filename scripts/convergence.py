@@ -22,7 +22,7 @@ STRIP = 10  # states of the strips
 
 
 def main(stop):
-  from trilemma import metrics, plots
+  from trilemma import evaluate, metrics, plots
   from trilemma.draw import Draw, cycle_labels
   from trilemma.exits import UserError
   from trilemma.run import changed, open_checkpoint
@@ -54,7 +54,7 @@ def main(stop):
     curves[workdir] = np.arange(1, steps + 1) / steps, distance
     settled = metrics.settles(distance)
     rows.append({
-      'workdir': workdir, 'family': run.config.family, 'checkpoint': int(run.state.step),
+      **evaluate.facts(changed(run, {'steps': steps}), 'ema'), 'workdir': workdir,
       'n': N.value, 'steps': steps, 'seed': SEED.value, 'distance': distance.tolist(),
       'within_a_tenth_from': settled,
     })  # fmt: skip

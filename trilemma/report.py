@@ -137,6 +137,8 @@ def _facts(result, value):
     real = row['reference']
     facts['real images'] = f'{real["used"]:,} of {real["name"]} {real["split"]}'
     facts['their sha256'] = real['sha256'][:16]
+    facts['real to real'] = real.get('floor', '')
+    facts['sha256 of the images'] = row.get('images', '')[:16]
     if 'extractor' in row:
       facts['extractor'] = f'sha256 {row["extractor"][:16]}'
   facts['seed'] = row.get('seed', '')
