@@ -450,6 +450,7 @@ TABLES = {
       },
       'gpu': {},
     },
+    'minutes': {'cpu': '21 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'probai_bfn': {
     'title': 'How soon BFN and DDPM know what they draw',
