@@ -30,14 +30,14 @@ class Checkpoints:
   def __init__(self, directory, keep=3, read_only=False):
     self.directory = Path(directory).absolute()
     self.keep, self.read_only = keep, read_only
-    self._open()
+    self._open(cleanup=not read_only)
 
-  def _open(self):
+  def _open(self, cleanup=False):
     options = ocp.CheckpointManagerOptions(
       max_to_keep=None if self.read_only else self.keep,
       read_only=self.read_only,
       create=not self.read_only,
-      cleanup_tmp_directories=not self.read_only,
+      cleanup_tmp_directories=cleanup,
     )
     self._manager = ocp.CheckpointManager(self.directory, options=options)
 
@@ -92,7 +92,9 @@ class Checkpoints:
       'the next period tries again',
       file=sys.stderr,
     )
-    for leftover in self.directory.glob('*.orbax-checkpoint-tmp'):  # in the way of another try
+    # What of it can be removed is. Orbax's threads may still be writing other parts of it, so that
+    # its own cleanup could fail, and the next save with it.
+    for leftover in self.directory.glob('*.orbax-checkpoint-tmp'):
       shutil.rmtree(leftover, ignore_errors=True)
     self._open()  # forget the step that never arrived
     return False
