@@ -135,10 +135,10 @@ def test_a_few_images_have_no_neighbours():
 
 
 def test_when_a_curve_settles():
-  assert settles([10.0, 5.0, 0.9, 2.0, 1.0, 0.0]) == 5 / 6
-  assert settles([10.0, 1.0]) == 1.0
-  assert settles([10.0, 1.1]) is None
-  assert settles([0.0, 0.0]) == 1 / 2
+  assert settles([10.0, 5.0, 0.9, 2.0, 1.0, 0.0], 1.0) == 5 / 6
+  assert settles([10.0, 1.0], 1.0) == 1.0
+  assert settles([10.0, 1.1], 1.0) is None
+  assert settles([0.0, 0.0], 1.0) == 1 / 2
 
 
 def test_sliced_wasserstein():

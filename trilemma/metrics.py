@@ -113,12 +113,12 @@ def manifolds(real, fake, k=3, k_density=5):
   }
 
 
-def settles(distance, share=0.1):
-  """The fraction of a curve f[S] from which on it stays within `share` of its first value.
+def settles(distance, within):
+  """The fraction of a curve f[S] from which on it stays at or below `within`.
 
   The first point counts as 1 / S of the way; None where even the last is farther.
   """
-  far = np.flatnonzero(np.asarray(distance) > share * distance[0])
+  far = np.flatnonzero(np.asarray(distance) > within)
   first = far[-1] + 1 if len(far) else 0
   return (first + 1) / len(distance) if first < len(distance) else None
 

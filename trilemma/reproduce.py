@@ -219,7 +219,7 @@ def found(metric, row, flags):
   """{'name', 'mean', 'spread', 'floor'} of a table's metric in a row that was made with `flags`;
   'mean' is None for what never happens, all is None where it is not there."""
   if metric == SETTLED:
-    name, mean, spread, floor = f'{SETTLED}@{row["n"]}', row['within_a_tenth_from'], None, None
+    name, mean, spread, floor = f'{SETTLED}@{row["n"]}', row['right_from'], None, None
   elif metric in ('nfe', 'seconds_per_image'):
     name, mean, spread, floor = metric, row[metric], None, None
   elif metric in ('bits', 'nats'):
