@@ -328,7 +328,7 @@ TABLES = {
       'cpu': {'set': {'train.batch_size': 64}, 'flags': {'n': 500, **DDIM}},
       'gpu': {'flags': {'sampler': 'ddim', 'steps': 50}},
     },
-    'minutes': {'cpu': '40 minutes on one CPU core (AMD EPYC), the other busy'},
+    'minutes': {'cpu': '34 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'cambridge_cold': {
     'title': 'Cold diffusion on MNIST, by epochs',

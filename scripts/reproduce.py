@@ -315,8 +315,9 @@ def show_list(tables):
       }
       seen = sum(train.steps * train.batch_size for train in runs.values())
       minutes = table.get('minutes', {}).get(budget)
-      print(f'  {budget:<6}{len(table["rows"])} rows, {len(runs)} runs, {seen:,} training images'
-            + (f'; took {minutes}' if minutes else ''))  # fmt: skip
+      many = lambda n, what: f'{n} {what}{"s" * (n != 1)}'
+      print(f'  {budget:<6}{many(len(table["rows"]), "row")}, {many(len(runs), "run")}, '
+            f'{seen:,} training images' + (f'; took {minutes}' if minutes else ''))  # fmt: skip
 
 
 if __name__ == '__main__':
