@@ -31,6 +31,8 @@ LENET = {'extractor': ''}  # this project's own
 LENET_16 = {'extractor': 'run:cifar10_classifier:lenet,r16'}
 DDIM = {'sampler': 'ddim', 'steps': 20}
 THIN = {'net.channels': 16}
+# a picture of training's own takes all steps of the sampler: longer than so short a training
+NO_PICTURE = {'train.sample_every': 0}
 
 
 def published(metric, tolerance):
@@ -91,7 +93,10 @@ CATS_GAN = {
   'GAN, 1,024 epochs': ('epochs1024', 109.09, 1000),
   'GAN, 512 epochs': ('epochs512', 113.311, 500),
 }
-LITTLE = {'set': {'train.steps': 200, **THIN}, 'flags': {'sampler': 'ddim', 'steps': 10}}
+LITTLE = {
+  'set': {'train.steps': 200, **THIN, **NO_PICTURE},
+  'flags': {'sampler': 'ddim', 'steps': 10},
+}
 HALF = {**LITTLE, 'set': {**LITTLE['set'], 'net.channels': 8}}
 
 
@@ -122,7 +127,13 @@ BFN = {  # bits/dim after so many steps
 }
 # the net of VDM and BFN has no smaller resolutions
 VDM_UNET_CPU = {
-  'set': {'train.steps': 60, 'train.batch_size': 8, 'net.channels': 16, 'net.blocks': 4},
+  'set': {
+    'train.steps': 60,
+    'train.batch_size': 8,
+    'net.channels': 16,
+    'net.blocks': 4,
+    **NO_PICTURE,
+  },
   'flags': {'bits_n': 64, 'steps': 20},
 }
 
@@ -210,7 +221,7 @@ TABLES = {
     'rows': dtu('cifar10_ddpm', DTU_CIFAR10, lambda words: {}),
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 100, 'train.batch_size': 32, 'net.channels': 16},
+        'set': {'train.steps': 100, 'train.batch_size': 32, **THIN, **NO_PICTURE},
         'flags': {'n': 500, **DDIM, **LENET},
       },
       'gpu': {
@@ -367,7 +378,7 @@ TABLES = {
     },
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 200, 'train.batch_size': 64, 'net.channels': 16},
+        'set': {'train.steps': 200, 'train.batch_size': 64, **THIN, **NO_PICTURE},
         'flags': {'n': 100, **LENET_16},
       },
       'gpu': {'set': {'train.steps': 5000}, 'flags': LENET_16},
@@ -497,6 +508,7 @@ TABLES = {
       'cpu': {
         'set': {
           'train.steps': 100, 'train.batch_size': 16, 'net.channels': 32, 'optim.net.warmup': 20,
+          **NO_PICTURE,
         },
         'flags': {'n': 200, 'bits_n': 2, **DDIM, **LENET},
       },
@@ -527,7 +539,10 @@ TABLES = {
     },
     'budgets': {
       'cpu': {
-        'set': {'train.steps': 40, 'train.batch_size': 16, 'net.channels': 32, 'net.blocks': 1},
+        'set': {
+          'train.steps': 40, 'train.batch_size': 16, 'net.channels': 32, 'net.blocks': 1,
+          **NO_PICTURE,
+        },
         'flags': {'n': 200, 'bits_n': 2, 'sampler': 'ddim', 'steps': 10, **LENET},
       },
       'gpu': {

@@ -166,6 +166,8 @@ class Loop:
     draws = self.setup.model.sample and self.due(c.train.sample_every)
     if draws and not (again and picture.exists()):
       labels = cycle_labels(c.sample.n, spec)
+      calls = f'{len(labels)} images x {self.setup.model.nfe:,} net calls'
+      self.writer.say(f'step {self.step}: drawing samples/{picture.name}, {calls}')
       images = self.draw(self.state.ema, c.train.seed, labels, stop=self.stop)
       classes = spec.classes if c.model.get('conditional') else ()
       sheet = plots.tile(images, plots.columns_for(len(images), classes), spec.levels)
