@@ -107,7 +107,7 @@ def check(plan):
         config.sample[k] = call.flags[k]
       make_model(config, spec)
     extractor = call.flags.get('extractor', '')
-    if not {'fd', 'kid', 'pr', 'is'} & set(call.flags.get('metrics', '').split(',')):
+    if not call.of_features():
       continue
     trained = [one.configure() for one in plan.runs if one.workdir == extractor]
     if trained:

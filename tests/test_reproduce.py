@@ -15,7 +15,7 @@ from PIL import Image
 from test_cli import call
 
 from configs.tables import TABLES
-from trilemma import families, report, reproduce
+from trilemma import families, features, report, reproduce
 from trilemma import verdict as verdict_lib
 from trilemma.config import check_train
 from trilemma.data import known_spec
@@ -88,6 +88,22 @@ def test_a_key_is_of_everything_that_a_row_depends_on():
   assert elsewhere.key() == key(TABLES)
 
 
+def test_a_key_is_of_the_extractor_where_it_is_ours(tmp_path, monkeypatch):
+  def keys():
+    [demo, *_] = reproduce.plans(TABLES, ['demo'], 'cpu', 'out')
+    [swirl, *_] = reproduce.plans(TABLES, ['cs726_shortcut'], 'cpu', 'out')
+    [inception, *_] = reproduce.plans(TABLES, ['cats_floors'], 'paper', 'out')
+    return [plan.key() for plan in (demo, swirl, inception)]
+
+  before = keys()
+  monkeypatch.setattr(features, 'WEIGHTS', tmp_path)
+  for data in ('digits', 'cifar10', 'swirl'):
+    features.own_weights(data).write_bytes(b'others')
+  after = keys()
+  assert before[0] != after[0]
+  assert before[1:] == after[1:]
+
+
 def test_rows_and_budgets_that_are_not_there():
   for names, budget, only, message in (
     (['demos'], 'cpu', (), 'unknown table'),
@@ -126,7 +142,7 @@ UNLIKE = {'metric': 'fd', 'unlike': 'theirs is x'}
 def test_verdicts(published, mean, name, measure, budget, n, said):
   def plan(budget, n, scaled):
     call = reproduce.Call('evaluate', {'n': n}, {'column': measure['metric']})
-    return reproduce.Plan('table', 'row', budget, None, (), (call,), {}, scaled)
+    return reproduce.Plan('table', 'row', budget, 'digits', None, (), (call,), {}, scaled)
 
   value = {'name': name, 'mean': mean, 'spread': 0.02, 'floor': None}
   ours, full = plan(budget, n, ('half',) * (budget != 'paper')), plan('paper', 50, ())

@@ -52,10 +52,15 @@ class Extractor(NamedTuple):
       raise UserError(f'the extractor {self.name} takes 1 or 3 channels, not {shape[-1]}')
 
 
+def own_weights(data):
+  """The file of this project's own extractor for images of the data set `data`, there or not."""
+  return WEIGHTS / f'{data}_lenet.npz'
+
+
 def find(choice, spec):
   """The Extractor of a user's choice: a .npz file, the workdir of a classifier, 'inception', or ''
   for this project's own of the data `spec`. Raises UserError where there is none that fits."""
-  own = WEIGHTS / f'{spec.name}_lenet.npz'
+  own = own_weights(spec.name)
   inception = cache_dir() / 'inception.npz'
   if choice == 'inception' and not inception.exists():
     raise UserError(

@@ -4,14 +4,17 @@ In OUT: runs/ (workdirs, shared by the rows that need them) and rows/<budget>/<t
 file and pictures per row, which are all that the report (trilemma/report.py) is made of.
 """
 
+import hashlib
 import importlib
 import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from trilemma import features
 from trilemma import rows as row_lib
 from trilemma.config import FREE, flatten
+from trilemma.evaluate import IN_FEATURES
 from trilemma.exits import UserError, choose
 
 BUDGETS = ('smoke', 'cpu', 'gpu', 'paper')
@@ -75,6 +78,10 @@ class Call(NamedTuple):
     """The arguments of the script."""
     return [f'--{k}={v}' for k, v in self.flags.items()]
 
+  def of_features(self):
+    """Whether it measures in the features of an extractor."""
+    return not IN_FEATURES.keys().isdisjoint(self.flags.get('metrics', '').split(','))
+
 
 class Plan(NamedTuple):
   """A row of a table under a budget."""
@@ -82,6 +89,7 @@ class Plan(NamedTuple):
   table: str
   row: str
   budget: str
+  data: str
   out: Path
   runs: tuple[Run, ...]  # what others need comes first, the row's own last
   calls: tuple[Call, ...]
@@ -102,7 +110,10 @@ class Plan(NamedTuple):
     runs = [run.configure().to_dict() for run in self.runs]
     within = lambda v: str(v.relative_to(self.out)) if isinstance(v, Path) else v
     calls = [[c.script, {k: within(v) for k, v in c.flags.items()}, c.columns] for c in self.calls]
-    return row_lib.key_of([runs, calls])
+    weights = features.own_weights(self.data)
+    ours = any(c.of_features() and 'extractor' not in c.flags for c in self.calls)
+    own = [hashlib.sha256(weights.read_bytes()).hexdigest()] if ours and weights.exists() else []
+    return row_lib.key_of([runs, calls, *own])
 
 
 def slug(name):
@@ -176,7 +187,7 @@ def _plan(name, table, row_name, budget, out):
   calls = [_call(source, own, columns) for own, columns in calls.values()]
   sampling = {k: v for k, v in flags.items() if k not in OF_BITS | OF_REAL | {'n'}}
   less = ('as :tiny',) if budget == 'smoke' else less
-  return Plan(name, row_name, budget, out, tuple(runs), tuple(calls), sampling, less)
+  return Plan(name, row_name, budget, table['data'], out, tuple(runs), tuple(calls), sampling, less)
 
 
 def _call(source, flags, columns):
