@@ -128,8 +128,8 @@ BFN = {  # bits/dim after so many steps
 # the net of VDM and BFN has no smaller resolutions
 VDM_UNET_CPU = {
   'set': {
-    'train.steps': 60,
-    'train.batch_size': 8,
+    'train.steps': 200,
+    'train.batch_size': 16,
     'net.channels': 16,
     'net.blocks': 4,
     **NO_PICTURE,
@@ -170,7 +170,7 @@ TABLES = {
       'cold diffusion, reconstructions': {'config': 'digits_cold', 'flags': {'start': 'real'}},
     },
     'budgets': {'cpu': {}, 'gpu': {}},
-    'minutes': {'cpu': '47 minutes on 2 CPU cores (AMD EPYC), most of it beside other work'},
+    'minutes': {'cpu': '47 minutes on 2 CPU cores (AMD EPYC), most of it beside other work; about 35 alone'},
   },
   'mnist': {
     'title': 'The trilemma on MNIST: every family',
@@ -180,21 +180,25 @@ TABLES = {
     'measures': QUALITY,
     'flags': {'n': 10_000},
     'rows': {
-      'DDPM': {'config': 'mnist_ddpm:cosine', 'budgets': {'cpu': {'flags': {'steps': 20}}}},
-      'VDM': {'config': 'mnist_vdm', 'budgets': {'cpu': {'flags': DDIM}}},
+      'DDPM': {
+        'config': 'mnist_ddpm:cosine', 'budgets': {'cpu': {'set': THIN, 'flags': {'steps': 20}}},
+      },
+      'VDM': {'config': 'mnist_vdm', 'budgets': {'cpu': {'set': THIN, 'flags': DDIM}}},
       'denoising-diffusion GAN': {
         'config': 'mnist_ddgan:t4',
-        'budgets': {'cpu': {'set': {'train.steps': 3000, 'train.batch_size': 32}}},
+        'budgets': {'cpu': {'set': {'train.steps': 1500}}},
       },
-      'DCGAN': {'config': 'mnist_dcgan', 'budgets': {'cpu': {'set': {'train.steps': 1500}}}},
-      'cold diffusion': {'config': 'mnist_cold'},
-      'cold diffusion, reconstructions': {'config': 'mnist_cold', 'flags': {'start': 'real'}},
+      'DCGAN': {'config': 'mnist_dcgan'},
+      'cold diffusion': {'config': 'mnist_cold', 'budgets': {'cpu': {'set': THIN}}},
+      'cold diffusion, reconstructions': {
+        'config': 'mnist_cold', 'flags': {'start': 'real'}, 'budgets': {'cpu': {'set': THIN}},
+      },
     },
     'budgets': {
-      'cpu': {'set': {'train.steps': 500, 'train.batch_size': 64}, 'flags': {'n': 1000}},
+      'cpu': {'set': {'train.steps': 1000, 'train.batch_size': 32}, 'flags': {'n': 1000}},
       'gpu': {},
     },
-    'minutes': {'cpu': '108 minutes on 2 CPU cores (AMD EPYC), most of it beside other work'},
+    'minutes': {'cpu': '56 minutes on one CPU core (AMD EPYC), the other busy; about 37 on two'},
   },
   'dtu_mnist': {
     'title': 'DDPM on MNIST: schedule and attention',
@@ -507,7 +511,7 @@ TABLES = {
     'budgets': {
       'cpu': {
         'set': {
-          'train.steps': 100, 'train.batch_size': 16, 'net.channels': 32, 'optim.net.warmup': 20,
+          'train.steps': 500, 'train.batch_size': 16, 'net.channels': 32, 'optim.net.warmup': 20,
           **NO_PICTURE,
         },
         'flags': {'n': 200, 'bits_n': 2, **DDIM, **LENET},
@@ -562,13 +566,17 @@ TABLES = {
       'without augmentation': {'config': 'cifar10_vdm', 'published': {'bits/dim': 2.65}},
       'with augmentation': {
         'config': 'cifar10_vdm_aug:paper', 'published': {'bits/dim': 2.49},
-        'budgets': {'gpu': {'set': {'train.steps': 500, 'train.batch_size': 64}}},
+        'budgets': {
+          'cpu': {'set': {'train.batch_size': 8}},
+          'gpu': {'set': {'train.steps': 500, 'train.batch_size': 64}},
+        },
       },
     },
     'budgets': {
       'cpu': VDM_UNET_CPU,
       'gpu': {'set': {'train.steps': 3000}, 'flags': {'bits_n': 1000, 'steps': 100}},
     },
+    'minutes': {'cpu': '14 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'bfn_mnist': {
     'title': 'BFN on binarised MNIST',

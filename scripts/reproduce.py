@@ -31,7 +31,8 @@ LIST = flags.DEFINE_bool('list', False, 'Say which tables there are and what the
 DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Check everything, say what would run, and stop.')
 REPORT = flags.DEFINE_bool('report', False, 'Write WORKDIR/report.html of the rows that are there.')
 ROOT = Path(__file__).resolve().parents[1]
-GRID, STRIP = 60, 5  # images in a row's pictures
+# images in a row's two pictures; of colour fewer, as their noise cannot be compressed
+PICTURED, PICTURED_IN_COLOUR = (60, 5), (25, 2)
 
 
 def main(stop):
@@ -260,7 +261,8 @@ def draw(plan, stop):
   config, spec = open_config(workdir)
   points = spec.shape[:2] == (1, 1)
   try:
-    out, n = workdir / 'drawn', 1024 if points else STRIP if measured else GRID
+    grid, strip = PICTURED_IN_COLOUR if spec.shape[-1] == 3 else PICTURED
+    out, n = workdir / 'drawn', 1024 if points else strip if measured else grid
     run('sample', [
       f'--workdir={workdir}', f'--out={out}', f'--n={n}',
       *(f'--{k}={v}' for k, v in plan.sampling.items()),
@@ -273,7 +275,7 @@ def draw(plan, stop):
     # last, so that it says that all are there
     if measured:
       with np.load(measured) as arrays:
-        images = arrays['arr_0'] if points else arrays['arr_0'][:GRID]
+        images = arrays['arr_0'] if points else arrays['arr_0'][:grid]
       classes = spec.classes if config.model.get('conditional', False) else ()
       columns = plots.columns_for(len(images), classes)
       plots.save_png(plan.picture(), plots.tile(images, columns, 256, side=400))
