@@ -170,7 +170,7 @@ TABLES = {
       'cold diffusion, reconstructions': {'config': 'digits_cold', 'flags': {'start': 'real'}},
     },
     'budgets': {'cpu': {}, 'gpu': {}},
-    'minutes': {'cpu': '47 minutes on 2 CPU cores (AMD EPYC), most of it beside other work; about 35 alone'},
+    'minutes': {'cpu': '47 minutes on 2 CPU cores (AMD EPYC) beside other work; about 35 alone'},
   },
   'mnist': {
     'title': 'The trilemma on MNIST: every family',
