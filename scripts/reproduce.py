@@ -9,9 +9,11 @@ WORKDIR/report.html, one page of all the rows in WORKDIR/rows.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -41,12 +43,17 @@ def main(stop):
   from trilemma.exits import UserError
 
   jax.config.update('jax_platforms', 'cpu')  # the device is for the scripts that this one starts
+  given = [flag.name for flag in (TABLE, BUDGET, ROWS, DATA_DIR, DRY_RUN, REPORT) if flag.present]
   if LIST.value:
+    if given:
+      raise UserError(f'--list says all there is: leave out --{given[0]}')
     return show_list(TABLES)
   if not TABLE.value and not REPORT.value:
     raise UserError('--table=NAME, --list or --report is needed; --help lists all flags')
-  if not TABLE.value and (ROWS.value or DRY_RUN.value):
-    raise UserError('--rows and --dry_run are of tables: name one with --table')
+  if not TABLE.value and given != ['report']:
+    raise UserError(f'--{given[0]} is of a table: name one with --table')
+  if DRY_RUN.value and REPORT.value:
+    raise UserError('--dry_run makes nothing to report: leave out one of the two')
   plans = reproduce.plans(TABLES, TABLE.value, BUDGET.value, WORKDIR.value, ROWS.value)
   missing = {}
   for plan in plans:
@@ -94,11 +101,18 @@ def check(plan):
   from trilemma.exits import UserError
   from trilemma.run import make_model
   from trilemma.train import set_up
+  from trilemma.workdir import compare
 
   config, spec = base.common(), None
   for one in plan.runs:
     config = one.configure()
-    spec = set_up(config, DATA_DIR.value).data.spec
+    real = set_up(config, DATA_DIR.value).data
+    spec = real.spec
+    try:
+      if one.workdir.is_dir():
+        compare(one.workdir, config, real)
+    except UserError as e:
+      raise UserError(f'{one.workdir} is another run: remove it ({e})') from None
   for call in plan.calls:
     if 'images' in call.flags:
       config.data.name = call.flags['data']
@@ -159,9 +173,10 @@ def run(script, argv, stop):
   stop.check()
   command = [sys.executable, str(ROOT / 'scripts' / f'{script}.py'), *argv]
   last = ''
-  with subprocess.Popen(
-    command, stdout=subprocess.PIPE, text=True, start_new_session=True
-  ) as child:
+  with tempfile.NamedTemporaryFile() as why, subprocess.Popen(
+    command, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    env={**os.environ, cli.WHY: why.name},
+  ) as child:  # fmt: skip
     stop.child = child
     if stop.requested:  # a signal that came before this child was known
       child.terminate()
@@ -169,12 +184,14 @@ def run(script, argv, stop):
       last = line.rstrip()
       if not last.startswith('{'):  # a row, for programs
         print(f'  {last}', flush=True)
+    child.wait()
+    said = Path(why.name).read_text()
   stop.child = None
   if child.returncode == Preempted.code or (child.returncode and stop.requested):
     raise Preempted('stopped by a signal: the same command goes on')
   if child.returncode:
-    why = MEANING.get(child.returncode, f'exit code {child.returncode}')
-    raise UserError(f'{script}.py ended with {why}')
+    meaning = MEANING.get(child.returncode, f'exit code {child.returncode}')
+    raise UserError(f'{script}.py ended with {meaning}' + (f': {said}' if said else ''))
   return last
 
 
@@ -258,9 +275,9 @@ def draw(plan, stop):
     return
   workdir, rows = plan.runs[-1].workdir, json.loads(plan.file.read_text())['evaluations']
   measured = next((workdir / 'eval' / row['samples'] for row in rows if 'samples' in row), None)
-  config, spec = open_config(workdir)
-  points = spec.shape[:2] == (1, 1)
   try:
+    config, spec = open_config(workdir)
+    points = spec.shape[:2] == (1, 1)
     grid, strip = PICTURED_IN_COLOUR if spec.shape[-1] == 3 else PICTURED
     out, n = workdir / 'drawn', 1024 if points else strip if measured else grid
     run('sample', [
@@ -307,19 +324,19 @@ def show_list(tables):
 
   for name, table in tables.items():
     print(f'{name}: {table["title"]}' + (f' ({table["source"]})' if table['source'] else ''))
-    for budget in ('cpu', 'gpu', 'paper'):
-      if budget != 'paper' and budget not in table['budgets']:
-        continue
-      runs = {
-        one.workdir: one.configure().train
-        for plan in reproduce.plans(tables, [name], budget, '')
-        for one in plan.runs
-      }
+    for budget in ('smoke', *table['budgets'], 'paper'):
+      plans = reproduce.plans(tables, [name], budget, '')
+      runs = {one.workdir: one.configure().train for plan in plans for one in plan.runs}
+      drawn = sum(
+        call.flags['n'] for plan in plans if plan.runs for call in plan.calls
+        if call.draws() and 'n' in call.flags
+      )  # fmt: skip
       seen = sum(train.steps * train.batch_size for train in runs.values())
       minutes = table.get('minutes', {}).get(budget)
       many = lambda n, what: f'{n} {what}{"s" * (n != 1)}'
       print(f'  {budget:<6}{many(len(table["rows"]), "row")}, {many(len(runs), "run")}, '
-            f'{seen:,} training images' + (f'; took {minutes}' if minutes else ''))  # fmt: skip
+            f'{seen:,} images trained on, {drawn:,} drawn'
+            + (f'; took {minutes}' if minutes else ''))  # fmt: skip
 
 
 if __name__ == '__main__':

@@ -83,6 +83,11 @@ def test_a_users_mistake_gets_one_line(flags, message, tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+def test_who_started_a_script_learns_what_ended_it(tmp_path):
+  done = call('train', code=2, TRILEMMA_WHY=str(tmp_path / 'why'))
+  assert done.stderr == f'error: {(tmp_path / "why").read_text()}\n'
+
+
 def test_an_unwritable_workdir(tmp_path):
   (tmp_path / 'file').write_text('')
   done = call('train', TINY, f'--workdir={tmp_path}/file/run', code=2)
@@ -151,7 +156,9 @@ def test_schedules_of_several_runs_in_one_picture(tmp_path):
 
 def test_how_soon_guesses_are_right(tmp_path):
   bfn, gan = one_step('digits_bfn', tmp_path / 'bfn'), one_step('digits_dcgan', tmp_path / 'gan')
-  done = call('convergence', f'--workdirs={bfn}', '--n=4', '--steps=6', f'--out={tmp_path}/out')
+  done = call(
+    'convergence', f'--workdirs={bfn},{bfn}', '--n=4', '--steps=6', f'--out={tmp_path}/out'
+  )
   assert 'within 0.05 of the final image' in done.stdout
   (row,) = json.loads((tmp_path / 'out' / 'convergence.json').read_text())
   assert len(row['distance']) == 6 and row['distance'][0] > 0

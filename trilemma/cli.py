@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import warnings
+from pathlib import Path
 
 import jax
 from absl import app, flags, logging
@@ -11,6 +12,8 @@ from ml_collections import config_flags
 
 from trilemma.data import cache_dir
 from trilemma.exits import RunError, Stop, UserError
+
+WHY = 'TRILEMMA_WHY'  # names a file for the error that ends a script, for one that started it
 
 
 def define_config():
@@ -76,6 +79,8 @@ def _parse(argv):
 
 
 def _fail(error):
+  if os.environ.get(WHY):
+    Path(os.environ[WHY]).write_text(str(error))
   print(f'{"preempted" if error.code == 75 else "error"}: {error}', file=sys.stderr)
   sys.exit(error.code)
 

@@ -10,7 +10,7 @@ import jinja2
 from trilemma import plots, reproduce, verdict
 from trilemma import rows as row_lib
 
-MACHINE = {'smoke': 'tiny nets', 'cpu': 'a CPU', 'gpu': 'a GPU', 'paper': 'the published settings'}
+MACHINE = {'smoke': 'tiny nets', 'cpu': 'a CPU', 'gpu': 'a GPU', 'paper': 'nothing scaled'}
 
 
 def save(path, tables, everything, directory):
@@ -75,7 +75,10 @@ def _section(name, tables, budget, rows, directory):
 
 def _tradeoffs(table, made):
   """{caption: figure} of the trilemma."""
-  rows = [{**result['evaluations'][0], 'label': row} for row, result in made.items()]
+  rows = [
+    {**result['evaluations'][0], 'label': row}
+    for row, result in made.items() if not result.get('stale')
+  ]  # fmt: skip
   names = row_lib.metrics_of(*rows)
   distance = [name for name in names if name.startswith('fd_')]
   if not (table.get('trilemma') and distance):
@@ -120,14 +123,15 @@ def _facts(result, value):
   """What a number was made with: {what: text}."""
   row = result['evaluations'][value['of']]
   facts = {'number': value['name'], 'budget': result['budget']}
-  if 'config' in row:
+  drawn = not value['name'].endswith('/floor')
+  if 'config' in row and drawn:
     facts |= {
       'family': row['family'], 'hash of its settings': row_lib.key_of(row['config']),
       'checkpoint': f'{row["checkpoint"]:,} ({row["weights"]} weights)',
       'sampler': row_lib.sampler_of(row), 'device': row['device'],
       'versions': ', '.join(f'{k} {v}' for k, v in row['versions'].items()),
     }  # fmt: skip
-  if 'nfe' in row:
+  if 'nfe' in row and drawn:
     facts |= {'net calls': f'{row["nfe"]:,}',
               'seconds per image': f'{row["seconds_per_image"]:.3g}'}  # fmt: skip
   if value['name'].startswith('bits_'):

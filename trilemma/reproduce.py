@@ -31,6 +31,7 @@ SCALED = {
   'net.channels', 'net.blocks', 'discriminator.channels',
 }  # fmt: skip
 SCALED_FLAGS = {'n', 'bits_n', 'steps', 'few', 'sampler', 'extractor'}
+ASIDE = FREE - {'train.steps'}  # settings that no number depends on
 SMOKE = {'n': 100, 'bits_n': 2, 'steps': 4, 'few': 2}
 # flags of evaluate.py that are for some metrics only; all others are sampling's
 OF_ALL = {'step', 'weights', 'seed', 'batch'}
@@ -82,6 +83,10 @@ class Call(NamedTuple):
     """Whether it measures in the features of an extractor."""
     return not IN_FEATURES.keys().isdisjoint(self.flags.get('metrics', '').split(','))
 
+  def draws(self):
+    """Whether it draws samples that are then compared with something."""
+    return self.of_features() or self.script == 'convergence' or 'swd' in self.columns.values()
+
 
 class Plan(NamedTuple):
   """A row of a table under a budget."""
@@ -107,7 +112,9 @@ class Plan(NamedTuple):
 
   def key(self):
     """A hash of everything that the row's numbers depend on, wherever OUT is."""
-    runs = [run.configure().to_dict() for run in self.runs]
+    runs = [
+      {k: v for k, v in flatten(run.configure()).items() if k not in ASIDE} for run in self.runs
+    ]
     within = lambda v: str(v.relative_to(self.out)) if isinstance(v, Path) else v
     calls = [[c.script, {k: within(v) for k, v in c.flags.items()}, c.columns] for c in self.calls]
     weights = features.own_weights(self.data)
@@ -218,11 +225,10 @@ def _less(whole, less):
     every |= {k: every.get(k) or every.get(f'sample.{k}') for k in ('sampler', 'steps', 'few')}
     every['steps'] = every['steps'] or every.get('model.steps')
   said = lambda v: f'{v:,}' if isinstance(v, int) else str(v).removeprefix('run:') or 'own'
-  own = FREE - {'train.steps'}
   return tuple(
     f'{k} {said(after[k])} instead of {said(before.get(k))}'
     for k in after
-    if after[k] != before.get(k) and k not in own and not k.startswith('sample.')
+    if after[k] != before.get(k) and k not in ASIDE and not k.startswith('sample.')
   )  # fmt: skip
 
 

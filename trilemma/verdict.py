@@ -13,7 +13,7 @@ def verdict(published, value, measure, plan, full):
 
   A number of other features, another n of samples or a tiny net is never a reproduction, however
   close, nor is one that is less certain than the tolerance: that is said, unless it is off by two
-  standard errors more.
+  standard errors more (of the inception score: two deviations between its splits).
   """
   if value is None:
     return 'not run'
@@ -75,12 +75,12 @@ def view(tables, name, budget, results):
     result = results.get(plan.row, {})
     values = result.get('values', {})
     if not result.get('stale'):  # an older table's may be of another n
-      floors |= {c: v for c, v in values.items() if v and v['floor'] is not None}
+      floors |= {c: (v, plan.row) for c, v in values.items() if v and v['floor'] is not None}
       names |= {c: v['name'] for c, v in values.items() if v and '@' in v['name']}
     cells = [_ours(values.get(column), plan.row) for column in columns]
     state = '; '.join(part for part in (own(plan), _state(result)) if part)
     lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
-  below = [Cell('real to real'), *(_floor(floors.get(column)) for column in columns)]
+  below = [Cell('real to real'), *(_floor(*floors.get(column, ())) for column in columns)]
   below = [[*below, Cell(''), Cell('')]] if floors else []
   head = ['row', *(names.get(column, column) for column in columns), 'trained', 'remarks']
   shown = len(head) - all(not line[-1].text for line in lines)
@@ -95,7 +95,7 @@ def _line(table, column, plan, full, result, scaled):
   if value is None:
     of = 'not run'
   elif published is None:
-    of = 'no number to compare with' if said else ''
+    of = 'no comparable number' if said else ''
   elif result.get('stale'):
     of = ''
   else:
@@ -105,7 +105,7 @@ def _line(table, column, plan, full, result, scaled):
   return [
     Cell(plan.row), Cell(column),
     Cell(said) if published is None else Cell(f'{published:g}', published),
-    _ours(value, plan.row), _floor(value),
+    _ours(value, plan.row), _floor(value, plan.row),
     Cell(f'{int(n[1]):,}', int(n[1])) if n else Cell(''), Cell(result.get('trained', '')),
     Cell(f'{of} ({state})' if of and state else of or state),
   ]  # fmt: skip
@@ -125,9 +125,11 @@ def _ours(value, row):
   return Cell(text, value['mean'], value, row)
 
 
-def _floor(value):
-  floor = value and value['floor']
-  return Cell('' if floor is None else row_lib.text_of((floor, None)), floor)
+def _floor(value=None, row=''):
+  if value is None or value['floor'] is None:
+    return Cell('')
+  of = {**value, 'name': f'{value["name"]}/floor'}
+  return Cell(row_lib.text_of((value['floor'], None)), value['floor'], of, row)
 
 
 def markdown(tables, name, budget, results):
