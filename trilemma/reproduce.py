@@ -27,8 +27,8 @@ SETTLED = 'settled'  # from convergence.py: the part of the steps after which th
 # what a budget may make less of: settings of a run and flags of its evaluation. A row may also take
 # another `config`, that of a smaller net with settings of its own
 SCALED = {
-  'train.steps', 'train.batch_size', 'train.sample_every', 'optim.net.warmup', 'model.noise_steps',
-  'net.channels', 'net.blocks', 'discriminator.channels',
+  'train.steps', 'train.batch_size', 'train.sample_every', 'train.fd_proxy', 'optim.net.warmup',
+  'model.noise_steps', 'net.channels', 'net.blocks', 'discriminator.channels',
 }  # fmt: skip
 SCALED_FLAGS = {'n', 'bits_n', 'steps', 'few', 'sampler', 'extractor'}
 ASIDE = FREE - {'train.steps'}  # settings that no number depends on
