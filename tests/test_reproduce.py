@@ -246,6 +246,19 @@ def test_a_killed_row_goes_on_and_a_table_is_made_once(tmp_path):
   assert 'DCGAN' in (tmp_path / 'report.html').read_text()
 
 
+def test_a_row_of_points_end_to_end(tmp_path):
+  flags = ['--table=cs726_shortcut', '--budget=smoke', f'--workdir={tmp_path}']
+  done = call('reproduce', *flags, '--rows=vdm-shortcut-k-10', '--report', XLA_FLAGS=PLAIN_FLAGS)
+  [row] = rows_of(tmp_path)
+  assert row['values']['net calls']['mean'] == reproduce.SMOKE['few']
+  distance = row['values']['sliced Wasserstein']
+  assert distance['mean'] > distance['floor'] > 0
+  assert row['gamma'][0][1] < row['gamma'][-1][1]  # from signal to noise
+  assert '| VDM, shortcut, K = 10 ' in done.stdout
+  page = (tmp_path / 'report.html').read_text()
+  assert page.count('<img') == 2 and 'Noise schedules' in page
+
+
 def test_a_row_says_which_prerequisite_is_missing(tmp_path):
   flags = [f'--workdir={tmp_path}', f'--data_dir={tmp_path}']
   done = call('reproduce', '--table=bfn_mnist', *flags, code=2, TRILEMMA_CACHE=str(tmp_path))
