@@ -299,6 +299,7 @@ TABLES = {
       'cpu': {'set': {'train.batch_size': 32}, 'flags': {'n': 100, **LENET}},
       'gpu': {'flags': LENET},
     },
+    'minutes': {'cpu': '15 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'cats_floors': {
     'title': 'How far training images are from test images, by their number',
