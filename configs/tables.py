@@ -344,6 +344,7 @@ TABLES = {
       'cpu': {'set': {'train.batch_size': 32}, 'flags': {'n': 100, **LENET}},
       'gpu': {'flags': LENET},
     },
+    'minutes': {'cpu': '23 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'cambridge': {
     'title': 'DDPM with a shallow CNN on MNIST, by epochs',
@@ -408,6 +409,7 @@ TABLES = {
       },
       'gpu': {'set': {'train.steps': 5000}, 'flags': LENET_16},
     },
+    'minutes': {'cpu': '40 minutes on one CPU core (AMD EPYC), the other busy'},
   },
   'cs726_vdm': {
     'title': 'Latent VDM on binarised MNIST by training steps',
