@@ -93,9 +93,9 @@ CATS_DDPM = {
   '2xUD, cosine': ('2xud,cosine', 97.275),
 }
 CATS_GAN = {
-  'GAN, 1,024 epochs, smoothed': ('smoothed,epochs1024', 125.629, 800),
-  'GAN, 1,024 epochs': ('epochs1024', 109.09, 800),
-  'GAN, 512 epochs': ('epochs512', 113.311, 400),
+  'GAN, 1,024 epochs, smoothed': ('smoothed,epochs1024', 125.629, 400),
+  'GAN, 1,024 epochs': ('epochs1024', 109.09, 400),
+  'GAN, 512 epochs': ('epochs512', 113.311, 200),
 }
 # attention to 32x32 pixels by four heads: 3 images a second
 LITTLE = {
