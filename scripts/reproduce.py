@@ -190,8 +190,9 @@ def run(script, argv, stop):
   if child.returncode == Preempted.code or (child.returncode and stop.requested):
     raise Preempted('stopped by a signal: the same command goes on')
   if child.returncode:
-    meaning = MEANING.get(child.returncode, f'exit code {child.returncode}')
-    raise UserError(f'{script}.py ended with {meaning}' + (f': {said}' if said else ''))
+    code = child.returncode
+    why = f'{MEANING[code]}: {said}' if said and code in MEANING else f'exit code {code}: see above'
+    raise UserError(f'{script}.py ended with {why}')
   return last
 
 
@@ -213,6 +214,10 @@ def make(plan, stop):
       if call.script == 'convergence':
         last = json.dumps(json.loads((call.flags['out'] / 'convergence.json').read_text())[0])
       evaluations.append(json.loads(last))
+      steps = plan.runs[-1].configure().train.steps if plan.runs else None
+      if steps and (of := evaluations[-1].get('checkpoint', steps)) != steps:
+        workdir = plan.runs[-1].workdir
+        raise UserError(f'{workdir} was trained for {of:,} steps, not {steps:,}: remove it')
   except UserError as e:
     return fail(plan, str(e))
   spent = {'evaluating': (time.monotonic() - began) / 60, **trained}

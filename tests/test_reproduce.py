@@ -17,7 +17,7 @@ from test_cli import call
 from configs.tables import TABLES
 from trilemma import families, features, report, reproduce
 from trilemma import verdict as verdict_lib
-from trilemma.config import check_train
+from trilemma.config import check_train, flatten
 from trilemma.data import known_spec
 from trilemma.exits import UserError
 
@@ -131,12 +131,14 @@ UNLIKE = {'metric': 'fd', 'unlike': 'theirs is x'}
     (3.17, 3.17, 'fd_inception@5', FID, 'gpu', 5, '^differs .*n 5 instead of 50'),
     (3.17, 3.17, 'fd_inception@50', FID, 'smoke', 50, '^differs .*a tiny net'),
     (3.17, 3.17, 'fd_lenet@50', UNLIKE, 'paper', 50, '^differs .*theirs is x'),
-    (2.65, 2.61, 'bits_test@9', BITS, 'gpu', 50, '^reproduced'),
-    (2.65, 2.71, 'bits_test@9', BITS, 'paper', 50, r'^differs \(by \+0.06'),
-    (2.65, 2.51, 'bits_test@9', BITS, 'paper', 50, r'^differs \(by -0.14'),
-    (2.65, 2.65, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
-    (2.65, 2.69, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
-    (2.65, 2.75, 'bits_test@9', {**BITS, 'tolerance': 0.01}, 'paper', 50, r'^differs \(by \+0.1'),
+    (2.65, 2.61, 'bits_test@90', BITS, 'gpu', 50, '^reproduced'),
+    (2.65, 2.65, 'bits_test@2', BITS, 'gpu', 50, '^differs .*certain'),
+    (2.65, 2.75, 'bits_test@2', BITS, 'gpu', 50, r'^differs \(by \+0.1; scaled'),
+    (2.65, 2.71, 'bits_test@90', BITS, 'paper', 50, r'^differs \(by \+0.06'),
+    (2.65, 2.51, 'bits_test@90', BITS, 'paper', 50, r'^differs \(by -0.14'),
+    (2.65, 2.65, 'bits_test@90', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
+    (2.65, 2.69, 'bits_test@90', {**BITS, 'tolerance': 0.01}, 'paper', 50, '^differs .*certain'),
+    (2.65, 2.75, 'bits_test@90', {**BITS, 'tolerance': 0.01}, 'paper', 50, r'^differs \(by \+0.1'),
   ],
 )  # fmt: skip
 def test_verdicts(published, mean, name, measure, budget, n, said):
@@ -148,6 +150,49 @@ def test_verdicts(published, mean, name, measure, budget, n, said):
   ours, full = plan(budget, n, ('half',) * (budget != 'paper')), plan('paper', 50, ())
   assert re.search(said, verdict_lib.verdict(published, value, measure, ours, full))
   assert verdict_lib.verdict(published, None, measure, ours, full) == 'not run'
+
+
+def test_another_net_is_no_reproduction():
+  value = {'name': 'bits_test@512', 'mean': 77.87, 'spread': 0.1, 'floor': None}
+  measure = TABLES['bfn_mnist']['measures']['nats per image']
+  cpu, gpu, paper = (
+    reproduce.plans(TABLES, ['bfn_mnist'], budget, '')[0] for budget in ('cpu', 'gpu', 'paper')
+  )
+  assert 'another net' in verdict_lib.verdict(77.87, value, measure, cpu, paper)
+  assert 'reproduced' in verdict_lib.verdict(77.87, value, measure, gpu, paper)
+
+
+@pytest.mark.parametrize('name', TABLES)
+@pytest.mark.parametrize('budget', ['cpu', 'gpu'])
+def test_everything_that_a_budget_scales_is_named(name, budget):
+  pairs = zip(*(reproduce.plans(TABLES, [name], b, '') for b in (budget, 'paper')), strict=True)
+  for ours, whole in pairs:
+    named = {said.split()[0] for said in ours.scaled}
+    if ours.runs:
+      new, old = (flatten(plan.runs[-1].configure()) for plan in (ours, whole))
+      other = {k for k in new | old if new.get(k) != old.get(k)} - reproduce.ASIDE
+      assert {k.removeprefix('sample.') for k in other} <= named, ours.row
+    for one, another in zip(ours.calls, whole.calls, strict=True):
+      usual = lambda plan: plan.runs[-1].configure().sample.to_dict() if plan.runs else {}
+      new, old = ({**usual(plan), **call.flags} for plan, call in ((ours, one), (whole, another)))
+      other = {k for k in new | old if new.get(k) != old.get(k)} - {'workdir', 'workdirs', 'out'}
+      assert other <= named, ours.row
+
+
+def test_what_is_scaled_stands_with_what_it_touches():
+  says = lambda name, budget='cpu': verdict_lib.markdown(
+    TABLES, name, budget, everything([name], [budget])[budget][name]
+  )
+  # no sampler has a part in a bound
+  assert 'bits_n' in says('vdm') and 'steps 20 ' not in says('vdm').replace('train.steps', '')
+  [bits, distance] = [
+    line for line in says('iddpm').splitlines() if line.startswith('| T = 1000, linear')
+  ]
+  assert 'steps 10 instead of 1,000' in distance and 'steps 10 ' not in bits
+  # another network's features are never under the name FID alone, nor is a tiny n unsaid
+  assert '(fd_x)' in distance and '(' not in bits.split('|')[4]
+  assert 'n 100 instead of 50,000' in says('iddpm', 'smoke')
+  assert 'instead of' not in verdict_lib.markdown(TABLES, 'iddpm', 'cpu', {}).split('Scaled')[0]
 
 
 def test_metrics_are_found_by_name():
@@ -349,6 +394,11 @@ def test_the_page_without_rows_and_with_all(tmp_path, monkeypatch):
   whole = Tags(report.page(TABLES, everything(TABLES), tmp_path))
   assert whole.count['section'] == len(TABLES)
   assert len(set(whole.ids)) == len(whole.ids)
+  older = everything(['digits'])
+  assert 'Training losses' in report.page(TABLES, older, tmp_path)
+  for row in older['cpu']['digits'].values():
+    row['stale'] = True
+  assert 'Training losses' not in report.page(TABLES, older, tmp_path)
   failed = {'cpu': {'ddpm': {'simple loss': {'error': 'cifar10 is not there', 'budget': 'cpu'}}}}
   assert 'not run (cifar10 is not there)' in report.page(TABLES, failed, tmp_path)
 

@@ -39,9 +39,10 @@ def _section(name, tables, budget, rows, directory):
   """What the template shows of one table under one budget."""
   table, folder = tables[name], directory / 'rows' / budget / name
   made = {row: result for row, result in rows.items() if 'values' in result}
+  current = {row: result for row, result in made.items() if not result.get('stale')}
   pictures = {}
   for end, kind, what in (('', 'samples', 'images'), ('-process', 'strips', 'on the way')):
-    files = {row: folder / f'{reproduce.slug(row)}{end}.png' for row in made}
+    files = {row: folder / f'{reproduce.slug(row)}{end}.png' for row in current}
     pictures[kind] = [
       {'row': row, 'what': what, 'source': _data_uri(file)}
       for row, file in files.items() if file.exists()
@@ -68,17 +69,14 @@ def _section(name, tables, budget, rows, directory):
     'lines': shown(lines, 'line'), 'below': shown(below, 'below'),
     'minutes': reproduce.minutes(made.values()), 'rows': len(table['rows']), 'done': len(made),
     'pictures': pictures,
-    'tradeoffs': _svgs(f'{budget}-{name}-tradeoff', _tradeoffs(table, made).items()),
-    'curves': _svgs(f'{budget}-{name}-curve', _curves(made)),
+    'tradeoffs': _svgs(f'{budget}-{name}-tradeoff', _tradeoffs(table, current).items()),
+    'curves': _svgs(f'{budget}-{name}-curve', _curves(current)),
   }  # fmt: skip
 
 
 def _tradeoffs(table, made):
   """{caption: figure} of the trilemma."""
-  rows = [
-    {**result['evaluations'][0], 'label': row}
-    for row, result in made.items() if not result.get('stale')
-  ]  # fmt: skip
+  rows = [{**result['evaluations'][0], 'label': row} for row, result in made.items()]
   names = row_lib.metrics_of(*rows)
   distance = [name for name in names if name.startswith('fd_')]
   if not (table.get('trilemma') and distance):

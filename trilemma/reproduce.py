@@ -193,7 +193,8 @@ def _plan(name, table, row_name, budget, out):
     calls.setdefault(together, (own, {}))[1][column] = measure['metric']
   calls = [_call(source, own, columns) for own, columns in calls.values()]
   sampling = {k: v for k, v in flags.items() if k not in OF_BITS | OF_REAL | {'n'}}
-  less = ('as :tiny',) if budget == 'smoke' else less
+  if budget == 'smoke':
+    less = ('as :tiny', *(said for said in less if said.split()[0] in SCALED_FLAGS))
   return Plan(name, row_name, budget, table['data'], out, tuple(runs), tuple(calls), sampling, less)
 
 
@@ -213,6 +214,12 @@ def _wanted(flag, metrics):
   if flag in OF_REAL:
     return bool(metrics - {'bits', 'speed'})
   return flag in OF_ALL or bool(metrics - {'bits'})
+
+
+def touches(said, *metrics):
+  """Whether something of a Plan's `scaled` has to do with any of these metrics of a table."""
+  what = said.split()[0]
+  return what not in SCALED_FLAGS or _wanted(what, {METRICS.get(m, m) for m in metrics})
 
 
 def _less(whole, less):

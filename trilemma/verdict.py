@@ -3,17 +3,20 @@
 import re
 from typing import NamedTuple
 
+from trilemma import reproduce
 from trilemma import rows as row_lib
-from trilemma.reproduce import plans
+
+FEW = 30  # images
 
 
 def verdict(published, value, measure, plan, full):
   """Whether `value`, what found() gave, is the published number, in words; `full` is the row's Plan
   with the published settings.
 
-  A number of other features, another n of samples or a tiny net is never a reproduction, however
+  A number of other features, another n of samples or another net is never a reproduction, however
   close, nor is one that is less certain than the tolerance: that is said, unless it is off by two
-  standard errors more (of the inception score: two deviations between its splits).
+  standard errors more (of the inception score: two deviations between its splits). The standard
+  error of a bound of fewer than FEW images is itself not known.
   """
   if value is None:
     return 'not run'
@@ -30,11 +33,14 @@ def verdict(published, value, measure, plan, full):
     other.append(f'n {n(plan):,} instead of {n(full):,}')
   if plan.budget == 'smoke':
     other.append('a tiny net')
+  elif plan.runs[-1:] and plan.runs[-1].config != full.runs[-1].config:
+    other.append('another net')
   if other:
     return f'differs (another number: {"; ".join(other)}{less})'
   off, within = value['mean'] - published, measure['tolerance']
   spread = value['spread'] or 0
-  if spread > within and abs(off) <= within + 2 * spread:
+  few = measure['metric'] in ('bits', 'nats') and int(value['name'].split('@')[1]) < FEW
+  if abs(off) <= within + 2 * spread and (spread > within or few):
     return f'differs (less certain than the tolerance of {within:g}{less})'
   if abs(off) <= within:
     return 'reproduced within tolerance' + (' (scaled)' if plan.scaled else '')
@@ -60,13 +66,20 @@ def view(tables, name, budget, results):
   them with ours and a verdict; otherwise it is a row, and below is real against real.
   """
   table, columns = tables[name], tables[name]['measures']
-  made, full = (plans(tables, [name], which, '') for which in (budget, 'paper'))
-  every = tuple(s for s in made[0].scaled if all(s in plan.scaled for plan in made))
-  own = lambda plan: ', '.join(s for s in plan.scaled if s not in every)
+  made, full = (reproduce.plans(tables, [name], which, '') for which in (budget, 'paper'))
+  touches = lambda s, columns: reproduce.touches(
+    s, *(table['measures'][c]['metric'] for c in columns)
+  )
+  every = tuple(
+    s for s in made[0].scaled if touches(s, columns) and all(s in plan.scaled for plan in made)
+  )
+  own = lambda plan, columns: ', '.join(
+    s for s in plan.scaled if s not in every and touches(s, columns)
+  )
   if any('published' in row or 'said' in row for row in table['rows'].values()):
     head = ['row', 'what', 'published', 'ours', 'real to real', 'n', 'trained', VERDICT]
     lines = [
-      _line(table, column, one, whole, results.get(one.row, {}), own(one))
+      _line(table, column, one, whole, results.get(one.row, {}), own(one, [column]))
       for one, whole in zip(made, full, strict=True) for column in columns
     ]  # fmt: skip
     return head, lines, [], every
@@ -78,7 +91,7 @@ def view(tables, name, budget, results):
       floors |= {c: (v, plan.row) for c, v in values.items() if v and v['floor'] is not None}
       names |= {c: v['name'] for c, v in values.items() if v and '@' in v['name']}
     cells = [_ours(values.get(column), plan.row) for column in columns]
-    state = '; '.join(part for part in (own(plan), _state(result)) if part)
+    state = '; '.join(part for part in (own(plan, columns), _state(result)) if part)
     lines.append([Cell(plan.row), *cells, Cell(result.get('trained', '')), Cell(state)])
   below = [Cell('real to real'), *(_floor(*floors.get(column, ())) for column in columns)]
   below = [[*below, Cell(''), Cell('')]] if floors else []
@@ -100,12 +113,13 @@ def _line(table, column, plan, full, result, scaled):
     of = ''
   else:
     of = verdict(published, value, table['measures'][column], plan, full)
+  scaled = scaled if value else ''
   state = '; '.join(part for part in (scaled, _state(result)) if part and part != 'not run')
   n = value and re.search(r'@(\d+)', value['name'])
   return [
     Cell(plan.row), Cell(column),
     Cell(said) if published is None else Cell(f'{published:g}', published),
-    _ours(value, plan.row), _floor(value, plan.row),
+    _ours(value, plan.row, table['measures'][column].get('extractor')), _floor(value, plan.row),
     Cell(f'{int(n[1]):,}', int(n[1])) if n else Cell(''), Cell(result.get('trained', '')),
     Cell(f'{of} ({state})' if of and state else of or state),
   ]  # fmt: skip
@@ -118,10 +132,12 @@ def _state(result):
   return '; '.join(part for part in (result.get('error'), older) if part)
 
 
-def _ours(value, row):
+def _ours(value, row, features=''):
   if value is None:
     return Cell('')
   text = 'never' if value['mean'] is None else row_lib.text_of((value['mean'], value['spread']))
+  if features and f'_{features}@' not in value['name']:  # never another number under one name
+    text += f' ({value["name"].split("@")[0]})'
   return Cell(text, value['mean'], value, row)
 
 
