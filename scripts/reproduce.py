@@ -212,10 +212,12 @@ def make(plan, stop):
     for call in plan.calls:
       last = run(call.script, [*call.argv(), *data_dir(call.script)], stop)
       if call.script == 'convergence':
-        last = json.dumps(json.loads((call.flags['out'] / 'convergence.json').read_text())[0])
-      evaluations.append(json.loads(last))
+        [row] = json.loads((call.flags['out'] / 'convergence.json').read_text())
+      else:
+        row = json.loads(last)
+      evaluations.append(row)
       steps = plan.runs[-1].configure().train.steps if plan.runs else None
-      if steps and (of := evaluations[-1].get('checkpoint', steps)) != steps:
+      if steps and (of := row.get('checkpoint', steps)) != steps:
         workdir = plan.runs[-1].workdir
         raise UserError(f'{workdir} was trained for {of:,} steps, not {steps:,}: remove it')
   except UserError as e:
