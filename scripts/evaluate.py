@@ -2,6 +2,7 @@
 
 python scripts/evaluate.py --workdir=runs/mnist --n=1000
 python scripts/evaluate.py --workdir=runs/mnist --metrics=fd --sampler=ddim,dpmpp_2m --steps=5,10,50
+python scripts/evaluate.py --workdir=runs/mnist_guided --label=3
 python scripts/evaluate.py --images=samples.npz --data=mnist
 python scripts/evaluate.py --images=split:test --data=mnist --n=1000
 python scripts/evaluate.py --compare runs/mnist runs/mnist_vdm
@@ -38,6 +39,9 @@ N = flags.DEFINE_integer('n', 0, 'Images; default 1000, or half of the real ones
 BITS_N = flags.DEFINE_integer('bits_n', 0, 'Images for bits; default --n, or all if fewer.', 0)
 REPEATS = flags.DEFINE_integer('repeats', 1, 'Estimates of each bound.', lower_bound=1)
 BATCH = flags.DEFINE_integer('batch', 100, 'Images at once.', lower_bound=1)
+LABEL = flags.DEFINE_string(
+  'label', '', 'Class name or number: only its samples, against its real images; default all.'
+)
 SEED = flags.DEFINE_integer('seed', 0, 'Example i depends on (seed, i) only.', 0, 2**31 - 1)
 EXTRACTOR = flags.DEFINE_string(
   'extractor', '', "Default the project's own; or a classifier's workdir, .npz, 'inception'."
@@ -100,6 +104,7 @@ def at_least_two(n):
 def of_run(stop):
   from trilemma import data, evaluate, metrics, plots
   from trilemma import rows as row_lib
+  from trilemma.draw import labels_for
   from trilemma.exits import UserError
   from trilemma.run import changed, open_checkpoint
 
@@ -129,8 +134,18 @@ def of_run(stop):
     for name in unused:
       if what and flags.FLAGS[name].present:
         raise UserError(f'--{name} is for {what}, not for what is measured here')
-  load = functools.cache(lambda split: data.load(run.config.data, split, DATA_DIR.value))
   facts = {'batch': BATCH.value, 'seed': SEED.value}
+  guided = {**run.config.sample, **changes}.get('classifier')
+  labelled = bool(guided) or run.config.model.get('conditional', False)
+  labels = lambda n: labels_for(n, LABEL.value, run.spec, labelled, label_drop=0.0)
+  [label] = labels(1)
+  if LABEL.value:
+    facts['class'] = run.spec.classes[label]
+
+  @functools.cache
+  def load(split):
+    every = data.load(run.config.data, split, DATA_DIR.value)
+    return data.of_class(every, label) if LABEL.value else every
 
   n = N.value
   if draws and not n:
@@ -174,9 +189,10 @@ def of_run(stop):
 
     @functools.cache
     def drawn(one=one):
-      of = {**evaluate.facts(one, WEIGHTS.value), **{k: facts[k] for k in ('batch', 'seed', 'n')}}
+      given = {k: facts[k] for k in ('batch', 'seed', 'n', 'class') if k in facts}
+      of = {**evaluate.facts(one, WEIGHTS.value), **given}
       path = out / f'{of["checkpoint"]}-{row_lib.key_of(of)}.npz'
-      return evaluate.drawn(one, params, facts['n'], facts['batch'], facts['seed'], path, stop)
+      return evaluate.drawn(one, params, labels(n), BATCH.value, SEED.value, path, stop)
 
     row.add('nfe', lambda: drawn()[1])
     if bits:
@@ -187,6 +203,7 @@ def of_run(stop):
       judge(row, judged, extractor, real, lambda: drawn()[0])
     rows.append(row.values)
     title = f'{WORKDIR.value} step {row.values["checkpoint"]}, {WEIGHTS.value} weights, '
+    title += f'class {facts["class"]}, ' if LABEL.value else ''
     show(f'{title}{row_lib.sampler_of(row.values)}', row.values)
   found = [name for name in row_lib.metrics_of(*rows) if not name.startswith('bits_')]
   if len(rows) > 1 and found:

@@ -12,6 +12,7 @@ from test_cli import TINY, call
 from configs import digits_bfn, digits_classifier, swirl_vdm
 from trilemma import compare, evaluate, features, proxy
 from trilemma import data as data_lib
+from trilemma import draw as draw_lib
 from trilemma.exits import Preempted, UserError
 from trilemma.run import open_checkpoint
 from trilemma.train import train
@@ -85,7 +86,8 @@ def test_a_killed_evaluation_goes_on_to_the_same_bits(run, tmp_path):
   """Stopped in the middle, with a chunk damaged on top: the same images and bounds, to the bit."""
   opened = open_checkpoint(run)
   params, test = opened.state.ema, data_lib.load(opened.config.data, 'test')
-  draw = lambda path, stop=None: evaluate.drawn(opened, params, 20, 8, 0, path, stop)[0]
+  labels = draw_lib.cycle_labels(20, opened.spec)
+  draw = lambda path, stop=None: evaluate.drawn(opened, params, labels, 8, 0, path, stop)[0]
   bound = lambda path, stop=None: evaluate.bits_per_dim(
     opened.model, params, test, 10, 4, 0, path, devices=jax.devices()[:1], stop=stop
   )['total']
@@ -107,8 +109,9 @@ def test_a_killed_evaluation_goes_on_to_the_same_bits(run, tmp_path):
 def test_samples_do_not_depend_on_the_batch_and_are_exactly_n(run, tmp_path):
   opened = open_checkpoint(run)
   draw = lambda batch: evaluate.drawn(
-    opened, opened.state.ema, 21, batch, 0, tmp_path / f'{batch}.npz'
-  )[0]
+    opened, opened.state.ema, draw_lib.cycle_labels(21, opened.spec), batch, 0,
+    tmp_path / f'{batch}.npz',
+  )[0]  # fmt: skip
   one, other = draw(8), draw(16)
   assert one.shape == other.shape == (21, 8, 8, 1) and one.dtype == np.uint8
   assert (one == other).mean() > 0.99  # a convolution over another batch rounds differently
@@ -229,6 +232,7 @@ def _array(path):
   (('--frames=guess',), '--frames is for sample.py'),
   (('--metrics=speed', '--steps='), '--steps= is empty'),
   (('--data=mnist',), '--data is for --images'),
+  (('--label=ten',), "unknown label 'ten'"),
   (('runs/other',), 'unknown arguments: runs/other'),
 ])  # fmt: skip
 def test_a_users_mistake_gets_one_line(run, flags, message):
@@ -278,6 +282,32 @@ def test_speed_alone_and_kid_alone(run):
   assert row['seconds_per_image'] > 0 and 'reference' not in row and 'figure' not in done.stdout
   done = call('evaluate', f'--workdir={run}', '--n=40', '--metrics=kid', '--steps=2,3')
   assert 'figure in' in done.stdout and 'kid_lenet@40' in done.stdout
+
+
+def test_a_class_is_measured_apart(run, tmp_path):
+  """Its samples are those that sample.py draws, its real images those of the class alone."""
+  workdir = tmp_path / 'run'
+  shutil.copytree(run, workdir, ignore=shutil.ignore_patterns('eval'))
+  flags = (f'--workdir={workdir}', '--n=70', '--bits_n=8', '--steps=2')
+  rows = {}
+  for label in ('', '3', '4'):
+    done = call('evaluate', *flags, f'--label={label}', '--metrics=fd,bits')
+    rows[label] = json.loads(done.stdout.splitlines()[-1])
+  assert 'class 4, ' in done.stdout
+  assert [row.get('class') for row in rows.values()] == [None, '3', '4']
+  digits = data_lib.load(open_checkpoint(run).config.data, 'train')
+  assert rows['3']['reference']['n'] == (digits.label == 3).sum()
+  assert len({row['fd_lenet@70'] for row in rows.values()}) == 3
+  assert len({row['fd_lenet@70/floor'] for row in rows.values()}) == 3
+  assert len({row['bits_test@8']['total']['mean'] for row in rows.values()}) == 3
+  call('sample', f'--workdir={workdir}', '--n=70', '--steps=2', '--label=3')
+  drawn = _array(workdir / 'samples.npz')
+  np.testing.assert_array_equal(_array(workdir / 'eval' / rows['3']['samples']), drawn)
+  # what is compared is of all classes, and so are its bounds
+  shutil.copytree(workdir, tmp_path / 'other')
+  compared = compare.rows_of([str(workdir), str(tmp_path / 'other')])
+  assert not any('class' in row for row in compared)
+  assert all(row['bits_test@8'] == rows['']['bits_test@8'] for row in compared)
 
 
 def test_more_estimates_of_a_bound_are_another_number(run):

@@ -283,6 +283,16 @@ def load(c, split='train', directory=''):
   return Data(spec, split, image, label, sha256(image, label))
 
 
+def of_class(data, number):
+  """The Data of one class's images; their labels stay. UserError where there are none."""
+  keep = data.label == number
+  if not keep.any():
+    name = data.spec.classes[number]
+    raise UserError(f'{data.spec.name} {data.split} has no images of the class {name}')
+  image, label = data.image[keep], data.label[keep]
+  return data._replace(image=image, label=label, sha256=sha256(image, label))
+
+
 def sha256(*arrays):
   """The digest of arrays' contents, hexadecimal."""
   digest = hashlib.sha256()

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from trilemma import metrics, parallel
 from trilemma.data import cache_dir, view
-from trilemma.draw import Draw, cycle_labels
+from trilemma.draw import Draw
 from trilemma.exits import UserError
 from trilemma.keys import of_examples, stream
 from trilemma.plots import to_pixels
@@ -149,14 +149,13 @@ def mean_and_error(values):
   return {'mean': float(values.mean()), 'standard_error': float(error)}
 
 
-def drawn(run, params, n, batch_size, seed, path, stop=None):
-  """(pixels u8[n,H,W,C], what a row says of them), labels in turn.
+def drawn(run, params, labels, batch_size, seed, path, stop=None):
+  """(pixels u8[n,H,W,C], what a row says of them) for labels i32[n].
 
   The seconds are the median over chunks, without compiling and after a warm-up.
   """
+  n = len(labels)
   draw = Draw(run.model, run.spec, min(batch_size, n))
-  labels = cycle_labels(n, run.spec)
-
   chunks = -(-n // draw.batch_size)
 
   def make(i):

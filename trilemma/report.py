@@ -143,6 +143,7 @@ def _facts(result, value):
     facts['sha256 of the images'] = row.get('images', '')[:16]
     if 'extractor' in row:
       facts['extractor'] = f'sha256 {row["extractor"][:16]}'
+  facts['class'] = row.get('class', '')
   facts['seed'] = row.get('seed', '')
   facts['commands'] = '\n'.join(result['commands'])
   return {k: str(v) for k, v in facts.items() if v != ''}

@@ -34,7 +34,7 @@ SCALED_FLAGS = {'n', 'bits_n', 'steps', 'few', 'sampler', 'extractor'}
 ASIDE = FREE - {'train.steps'}  # settings that no number depends on
 SMOKE = {'n': 100, 'bits_n': 2, 'steps': 4, 'few': 2}
 # flags of evaluate.py that are for some metrics only; all others are sampling's
-OF_ALL = {'step', 'weights', 'seed', 'batch'}
+OF_ALL = {'step', 'weights', 'seed', 'batch', 'label'}
 OF_BITS, OF_REAL = {'bits_n', 'split'}, {'extractor', 'reference'}
 
 

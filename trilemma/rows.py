@@ -43,9 +43,9 @@ class Row:
 
 
 def of_run(workdir):
-  """The rows in WORKDIR/eval of its newest evaluated checkpoint."""
+  """The rows in WORKDIR/eval of its newest evaluated checkpoint; not those of one class."""
   rows = [_read(path) for path in sorted(Path(workdir).glob('eval/*.json'))]
-  rows = [row for row in rows if 'checkpoint' in row]
+  rows = [row for row in rows if 'checkpoint' in row and 'class' not in row]
   newest = max((row['checkpoint'] for row in rows), default=0)
   return [row for row in rows if row['checkpoint'] == newest]
 
