@@ -181,7 +181,7 @@ TABLES = {
       'cold diffusion, reconstructions': {'config': 'digits_cold', 'flags': {'start': 'real'}},
     },
     'budgets': {'cpu': {}, 'gpu': {}},
-    'minutes': {'cpu': '48 minutes on 2 CPU cores (AMD EPYC), busy; 35 alone by estimate'},
+    'minutes': {'cpu': '32 minutes on 2 CPU cores (AMD EPYC)'},
   },
   'mnist': {
     'title': 'The trilemma on MNIST',
@@ -211,7 +211,7 @@ TABLES = {
       'cpu': {'set': {'train.steps': 1000, 'train.batch_size': 32}, 'flags': {'n': 1000}},
       'gpu': {},
     },
-    'minutes': {'cpu': '56 minutes on one CPU core (AMD EPYC); 37 on two by estimate'},
+    'minutes': {'cpu': '32 minutes on 2 CPU cores (AMD EPYC)'},
   },
   'dtu_mnist': {
     'title': 'DDPM on MNIST: schedule and attention',
@@ -283,7 +283,7 @@ TABLES = {
       'cpu': {'set': {'train.batch_size': 32}, 'flags': {'n': 100, **LENET}},
       'gpu': {'flags': LENET},
     },
-    'minutes': {'cpu': '48 minutes on one CPU core (AMD EPYC), busy; 36 on two by estimate'},
+    'minutes': {'cpu': '31 minutes on 2 CPU cores (AMD EPYC)'},
   },
   'cats_conditional': {
     'title': 'Conditional on CIFAR-10 cats and frogs',

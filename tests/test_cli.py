@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,14 @@ def test_a_users_mistake_gets_one_line(flags, message, tmp_path):
 def test_who_started_a_script_learns_what_ended_it(tmp_path):
   done = call('train', code=2, TRILEMMA_WHY=str(tmp_path / 'why'))
   assert done.stderr == f'error: {(tmp_path / "why").read_text()}\n'
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+  command = [sys.executable, str(ROOT / 'scripts' / 'reproduce.py'), '--list']
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    process.stdout.close()
+    assert process.stderr.read() == b''
+  assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_an_unwritable_workdir(tmp_path):

@@ -304,6 +304,25 @@ def test_a_row_of_points_end_to_end(tmp_path):
   assert page.count('<img') == 2 and 'Noise schedules' in page
 
 
+def test_a_row_that_cannot_be_measured_is_not_trained(tmp_path):
+  changed = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from configs.tables import TABLES
+rows = TABLES['digits']['rows']
+rows['DCGAN']['flags'] = {{'n': 64}}
+net = {{'data.resolution': 16, 'net.attention': ()}}
+other = {{'set': net, 'flags': {{'extractor': 'run:digits_classifier:clean'}}}}
+rows['VDM'] |= other
+runpy.run_path({str(ROOT / 'scripts' / 'reproduce.py')!r}, run_name='__main__')
+"""
+  flags = ['--table=digits', '--rows=vdm,dcgan,bfn', '--dry_run', f'--workdir={tmp_path}']
+  done = subprocess.run([sys.executable, '-c', changed, *flags], capture_output=True, text=True)
+  assert done.returncode == 2 and '2 of 3 rows cannot run' in done.stderr
+  assert 'DCGAN: 64 images are too few for a distance of 64 features' in done.stdout
+  assert 'digits-classifier-clean takes other images than (16, 16, 1)' in done.stdout
+
+
 def test_a_row_says_which_prerequisite_is_missing(tmp_path):
   flags = [f'--workdir={tmp_path}', f'--data_dir={tmp_path}']
   done = call('reproduce', '--table=bfn_mnist', *flags, code=2, TRILEMMA_CACHE=str(tmp_path))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -106,8 +107,12 @@ def run(main, required=(), positional=False):
       jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'xla'))
       jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
       main(Stop().install(), *argv[1:])
+      sys.stdout.flush()
     except RunError as e:
       _fail(e)
+    except BrokenPipeError:  # a reader that has seen enough, such as head
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush fails, too
+      sys.exit(128 + signal.SIGPIPE)
     except OSError as e:  # a full or vanished disk
       _fail(RunError(f'{e.filename or "input or output"}: {e.strerror or e}'))
 
