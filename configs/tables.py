@@ -162,6 +162,7 @@ TABLES = {
       'BFN': {'config': 'digits_bfn'},
     },
     'budgets': {'cpu': {'set': {'train.steps': 1000}, 'flags': {'steps': 50}}, 'gpu': {}},
+    'minutes': {'cpu': '9 minutes on 2 CPU cores (AMD EPYC)'},
   },
   'digits': {
     'title': 'The trilemma on 8x8 digits: every family',
