@@ -350,6 +350,9 @@ def show(title, row):
   if 'nfe' in row:
     print(f'  {"seconds per image":<22}{row["seconds_per_image"]:>20.5f}  {row["nfe"]:,} net '
           f'calls, {row["compile_seconds"]:.1f} s to compile')  # fmt: skip
+  floor = row.get('reference', {}).get('floor', '')
+  if floor.startswith('no floor'):
+    print(f'  {floor}')
   if any(name.startswith('fd_') for name in names):
     print('  A Frechet distance is biased upwards at small n: compare it with its floor and at the '
           'same n.')  # fmt: skip

@@ -303,6 +303,8 @@ def test_a_class_is_measured_apart(run, tmp_path):
   call('sample', f'--workdir={workdir}', '--n=70', '--steps=2', '--label=3')
   drawn = _array(workdir / 'samples.npz')
   np.testing.assert_array_equal(_array(workdir / 'eval' / rows['3']['samples']), drawn)
+  many = ('--n=100', '--steps=2', '--label=3', '--metrics=pr')
+  assert 'no floor: train has fewer than 2 x 100' in call('evaluate', flags[0], *many).stdout
   # what is compared is of all classes, and so are its bounds
   shutil.copytree(workdir, tmp_path / 'other')
   compared = compare.rows_of([str(workdir), str(tmp_path / 'other')])
