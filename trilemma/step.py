@@ -64,7 +64,7 @@ def train_step(model, tx, ema, state, key, batch, mean=lambda x: x, gather=lambd
     params[player] = optax.apply_updates(params[player], updates)
     params = model.remember(params, notes) if notes else params
     metrics[f'train/{player}/loss'] = value
-    metrics[f'train/{player}/grad_norm'] = optax.global_norm(grads)
+    metrics[f'train/{player}/grad_norm'] = optax.tree.norm(grads)
     metrics[f'train/{player}/skipped'] = opt[player].total_notfinite
     metrics[f'train/{player}/skipped_in_row'] = opt[player].notfinite_count
     metrics |= {f'train/{player}/{name}': term for name, term in terms.items()}
